@@ -1,0 +1,3 @@
+//! Inference: starts, optimisers, stopping, diagnostics, summaries. It sees a program only through [`bound::Bound`].
+
+pub mod bound;

@@ -1,0 +1,12 @@
+//! Provi: a probabilistic programming language with programmable variational inference.
+//!
+//! The rooms, in dependency order; a room uses only those before it.
+
+pub mod base;
+pub mod diagnostic;
+pub mod inference;
+pub mod ir;
+pub mod runtime;
+pub mod specialize;
+pub mod syntax;
+pub mod types;

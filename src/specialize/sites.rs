@@ -1,0 +1,65 @@
+//! What `estimate/` needs of a program with sites beside its Core: for each site, its distribution and its strategy,
+//! which are specialised on demand.
+
+use crate::diagnostic::Diagnostic;
+use crate::ir::core::{Atom, Program, Sample, Stmt, Type};
+
+/// A strategy's program evaluated at one site, in affine normal form:
+/// `constant + Σ_calls Σ_l (primal[l] · k(args[l]) + stopped[l] · stop(k(args[l])))`, `l` over the call's extents.
+#[derive(Clone, Debug)]
+pub struct StrategyForm {
+    /// What defines the atoms below, to stand where the sample stood.
+    pub stmts: Vec<Stmt>,
+    /// Real scalar; `Atom::Real(0.0)` if there is none.
+    pub constant: Atom,
+    pub calls: Vec<Call>,
+    /// Next states: (offset in the state vector is the site's own business) atoms with derivative zero.
+    pub next: Vec<Next>,
+}
+
+/// One textual call of the continuation.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Extents of the strategy's own loops around the call (`for x in support(d)`); empty: one call.
+    pub extents: Vec<usize>,
+    /// The value passed, one atom per result of the sample statement, each with leading axes `extents`.
+    pub args: Vec<Atom>,
+    /// The values passed are those of a finite support that doesn't depend on anything drawn or on parameters.
+    pub static_args: bool,
+    /// Coefficient of `k(args)`, leading axes `extents`; `None`: zero. The literal `Atom::Real(1.0)` with no extents is
+    /// the mark of a one-shot strategy whose continuation may be substituted in place.
+    pub primal: Option<Atom>,
+    /// Coefficient of `stop(k(args))`; `None`: zero.
+    pub stopped: Option<Atom>,
+}
+
+/// `next b = constant + Σ …`: the same normal form for a state's next value; every call is stopped.
+#[derive(Clone, Debug)]
+pub struct Next {
+    pub state: u32,
+    pub constant: Atom,
+    /// Coefficient per call of the form (with leading axes of the call).
+    pub coefficients: Vec<Option<Atom>>,
+}
+
+/// Sites of one program, by [`Sample::entry`].
+pub trait Sites {
+    /// Applies the strategy of `sample` (whose `args`, `site` and `index` may have been substituted by `estimate`).
+    /// New variables are made in `program`. A strategy that is not affine in `k`, or a distribution without what the
+    /// strategy asks (support, path, …), is a diagnostic with the site's span.
+    fn strategy(&mut self, program: &mut Program, sample: &Sample) -> Result<StrategyForm, Diagnostic>;
+    /// A plain draw of the site's distribution: statements and one atom per result. Same counters as `strategy` uses
+    /// for its own draw of the distribution, so that value-only branches couple with the base run.
+    fn plain_draw(&mut self, program: &mut Program, sample: &Sample) -> Result<(Vec<Stmt>, Vec<Atom>), Diagnostic>;
+    /// Types of the sample's results.
+    fn result_types(&self, entry: u32) -> Vec<Type>;
+    /// For messages: the address as written (`z[i]`), the strategy's name, the span of the sample statement.
+    fn describe(&self, entry: u32) -> SiteDescription;
+}
+
+#[derive(Clone, Debug)]
+pub struct SiteDescription {
+    pub address: String,
+    pub strategy: String,
+    pub span: crate::base::source::Span,
+}

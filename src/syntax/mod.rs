@@ -1,0 +1,4 @@
+//! Reading: text to a syntax tree with spans. `grammar/provi.pest` is the grammar of record.
+//! Invariant: no input panics; every item with a syntax error is reported and the others are still returned.
+
+pub mod tree;
