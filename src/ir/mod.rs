@@ -1,5 +1,7 @@
 //! Core, the compiler's middle language: definition, printer, parser, validator and interpreter.
 //! The interpreter is the semantics; machine code must agree with it bit for bit.
 
+pub mod builder;
 pub mod core;
 pub mod op;
+pub mod walk;
