@@ -319,7 +319,7 @@ impl Type {
         Type { scalar, shape: shape.into() }
     }
 
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.shape.iter().product()
     }
 
