@@ -29,10 +29,11 @@ pub(super) fn explain(rule: Rule, text: &str, file: FileId, base: usize, error: 
     let (found, end) = token_at(text, at);
     let place = span(file, base + at, base + end);
     let wanted = describe(&expected);
-    if RESERVED.contains(&found.as_str()) && wanted.iter().any(|w| w == "a name") {
-        return Diagnostic::error("E0106", place, format!("`{found}` is a word of the language, not a name"))
+    if let Some((start, word)) = reserved_before(text, at).filter(|_| wanted.iter().any(|w| w == "a name")) {
+        let place = span(file, base + start, base + start + word.len());
+        return Diagnostic::error("E0106", place, format!("`{word}` is a word of the language, not a name"))
             .label("a name was expected")
-            .fix(format!("choose another name, such as `{found}_`"));
+            .fix(format!("choose another name, such as `{word}_`"));
     }
     let found = match found.as_str() {
         "" => "the end".to_string(),
@@ -142,6 +143,14 @@ fn describe(expected: &[String]) -> Vec<String> {
     }
     words.truncate(6);
     words
+}
+
+/// A reserved word that ends or begins at a position, with its start: the grammar reads past it before it refuses it.
+fn reserved_before(text: &str, at: usize) -> Option<(usize, &str)> {
+    let list = tokens(text);
+    let next = list.iter().position(|t| t.start >= at).unwrap_or(list.len());
+    let near = list.get(next).into_iter().chain(list[..next].iter().rev().find(|t| t.kind != Kind::Space));
+    near.map(|t| (t.start, t.text(text))).find(|(_, word)| RESERVED.contains(word))
 }
 
 fn skip_blanks(text: &str, at: usize) -> usize {

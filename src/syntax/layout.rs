@@ -46,6 +46,8 @@ struct Cutter<'a> {
     pieces: Vec<Piece>,
     stack: Vec<Opener>,
     weight: usize,
+    /// The sum of all weights.
+    total: usize,
     doc: Vec<String>,
     current: Option<Piece>,
 }
@@ -61,15 +63,15 @@ pub fn layout(source: &str, file: FileId, tokens: &[Token]) -> Layout {
         pieces: Vec::new(),
         stack: Vec::new(),
         weight: 0,
+        total: 0,
         doc: Vec::new(),
         current: None,
     };
     // Index in `significant` of the next token that is not trivia.
     let mut next = 0;
-    let mut line_start = true;
     for token in tokens {
         match token.kind {
-            Kind::Space => continue,
+            Kind::Space => {}
             Kind::Comment => cutter.blank(token),
             Kind::Doc => {
                 cutter.blank(token);
@@ -79,7 +81,6 @@ pub fn layout(source: &str, file: FileId, tokens: &[Token]) -> Layout {
                 }
             }
             Kind::Newline => {
-                line_start = true;
                 let before = if cutter.current.is_some() { &significant[..next] } else { &[] };
                 let resync = !balanced && begins_item(source, token.end, &significant[next..]);
                 if resync {
@@ -92,7 +93,6 @@ pub fn layout(source: &str, file: FileId, tokens: &[Token]) -> Layout {
                     }
                     cutter.reset_weight();
                 }
-                continue;
             }
             Kind::Semicolon => {
                 next += 1;
@@ -106,7 +106,6 @@ pub fn layout(source: &str, file: FileId, tokens: &[Token]) -> Layout {
                 cutter.take(token);
             }
         }
-        line_start = line_start && token.is_trivia();
     }
     cutter.close_open_brackets();
     cutter.finish();
@@ -156,10 +155,18 @@ impl Cutter<'_> {
     }
 
     fn reset_weight(&mut self) {
-        match self.stack.last_mut() {
-            Some(opener) => opener.weight = 0,
-            None => self.weight = 0,
-        }
+        let weight = match self.stack.last_mut() {
+            Some(opener) => &mut opener.weight,
+            None => &mut self.weight,
+        };
+        self.total -= *weight;
+        *weight = 0;
+    }
+
+    fn pop(&mut self) -> Option<Opener> {
+        let opener = self.stack.pop()?;
+        self.total -= opener.weight;
+        Some(opener)
     }
 
     fn take(&mut self, token: &Token) {
@@ -167,7 +174,7 @@ impl Cutter<'_> {
         let text = token.text(self.source);
         match token.kind {
             Kind::Open => self.stack.push(Opener { token: *token, weight: 0 }),
-            Kind::Close => match self.stack.pop() {
+            Kind::Close => match self.pop() {
                 Some(opener) if closes(opener.token.text(self.source), text) => {}
                 Some(opener) => {
                     let open = opener.token.text(self.source);
@@ -190,6 +197,7 @@ impl Cutter<'_> {
                 if text == "," {
                     self.reset_weight();
                 } else if matches!(text, "if" | "match" | "for" | "expect" | "|" | "||" | "<" | "->") {
+                    self.total += 1;
                     match self.stack.last_mut() {
                         Some(opener) => opener.weight += 1,
                         None => self.weight += 1,
@@ -210,7 +218,7 @@ impl Cutter<'_> {
             }
             Kind::Number | Kind::Space | Kind::Newline | Kind::Comment | Kind::Doc | Kind::Semicolon => {}
         }
-        let depth = self.stack.len() + self.weight + self.stack.iter().map(|o| o.weight).sum::<usize>();
+        let depth = self.stack.len() + self.total;
         if depth > MAX_DEPTH {
             let error = Diagnostic::error("E0105", self.span(token), format!("nested more than {MAX_DEPTH} deep"))
                 .fix("give parts of it names with `let` or `fn`");
@@ -233,6 +241,7 @@ impl Cutter<'_> {
 
     fn finish(&mut self) {
         self.weight = 0;
+        self.total = 0;
         if let Some(piece) = self.current.take() {
             self.pieces.push(piece);
         }
@@ -292,7 +301,10 @@ fn ends_statement(source: &str, stack: &[Opener], before: &[Token], after: &[Tok
     let text = last.text(source);
     let asks_for_more = match last.kind {
         Kind::Open | Kind::Semicolon => true,
-        Kind::Word => RESERVED.contains(&text) && text != "true" && text != "false",
+        Kind::Word => {
+            let is_field = before.len() > 1 && before[before.len() - 2].text(source) == ".";
+            RESERVED.contains(&text) && !is_field && text != "true" && text != "false"
+        }
         Kind::Symbol => match text {
             "?" => false,
             ">" => !closes_angle(source, before),

@@ -70,7 +70,7 @@ fn nesting_is_limited_and_does_not_overflow_the_stack() {
         assert!(list.iter().any(|(code, ..)| code == "E0105"), "{open}: {list:?}");
     }
     assert_eq!(errors(&deep(190, "(", ")")), (vec![], 1));
-    assert_eq!(errors(&deep(150, "f(1 + ", ")")), (vec![], 1));
+    assert_eq!(errors(&deep(90, "f(1 + ", ")")), (vec![], 1));
     assert_eq!(one(&format!("const x = {}1", "-".repeat(100_000))).0, "E0105");
     assert_eq!(one(&format!("const x = 1{}", " + 1".repeat(100_000))).0, "E0105");
     assert_eq!(one(&format!("data x: real{}", "[1]".repeat(10_000))).0, "E0105");
