@@ -4,6 +4,7 @@
 
 pub mod base;
 pub mod diagnostic;
+pub mod estimate;
 pub mod inference;
 pub mod ir;
 pub mod runtime;
