@@ -663,7 +663,13 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
         self.sites[site].form.calls.iter().map(|c| c.extents.iter().product::<usize>()).sum::<usize>().max(1)
     }
 
-    fn check_size(&self, analysed: &Analysed, globals: &[Element], anchors: &[usize], locals: &[usize]) -> Pulled<()> {
+    fn check_size(
+        &mut self,
+        analysed: &Analysed,
+        globals: &[Element],
+        anchors: &[usize],
+        locals: &[usize],
+    ) -> Pulled<()> {
         let joint = globals
             .iter()
             .map(|e| e.site)
