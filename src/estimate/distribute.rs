@@ -134,6 +134,14 @@ struct Anchor {
     time: Atom,
 }
 
+/// Elements (number, offset in time) of one chain whose times have one base.
+struct Place {
+    compound: usize,
+    plates: Vec<Atom>,
+    base: Option<Var>,
+    members: Vec<(usize, i64)>,
+}
+
 /// What a task's terms read.
 #[derive(Default)]
 struct Analysed {
@@ -234,9 +242,9 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
                 forms.push(Vec::new());
             }
             let changed = self.classify(&mut analysed)?;
-            for i in 0..analysed.elements.len() {
-                if analysed.classes[i] == Class::Local && forms[i].is_empty() {
-                    forms[i] = self.form_atoms(&analysed.elements[i].clone())?;
+            for (i, form) in forms.iter_mut().enumerate() {
+                if analysed.classes[i] == Class::Local && form.is_empty() {
+                    *form = self.form_atoms(&analysed.elements[i].clone())?;
                 }
             }
             if !changed && self.pull.assigned.len() == analysed.elements.len() {
@@ -305,19 +313,19 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
     fn classify(&mut self, analysed: &mut Analysed) -> Pulled<bool> {
         let before = (analysed.classes.clone(), self.pull.assigned.len());
         // Chains: elements of one loop at one place, by the latest.
-        let mut groups: Vec<(usize, Vec<Atom>, Option<Var>, Vec<(usize, i64)>)> = Vec::new();
+        let mut groups: Vec<Place> = Vec::new();
         for (i, element) in analysed.elements.iter().enumerate() {
             let Some(compound) = self.chain_of(element.site) else { continue };
             let last = element.at.len() - 1;
             let (base, offset) = self.pull.affine(element.at[last]);
             let plates = element.at[..last].to_vec();
-            match groups.iter_mut().find(|g| g.0 == compound && g.1 == plates && g.2 == base) {
-                Some(group) => group.3.push((i, offset)),
-                None => groups.push((compound, plates, base, vec![(i, offset)])),
+            match groups.iter_mut().find(|g| g.compound == compound && g.plates == plates && g.base == base) {
+                Some(place) => place.members.push((i, offset)),
+                None => groups.push(Place { compound, plates, base, members: vec![(i, offset)] }),
             }
         }
         analysed.anchors.clear();
-        for (compound, plates, base, members) in groups {
+        for Place { compound, plates, base, members } in groups {
             let window = self.window(compound);
             let latest = members.iter().map(|m| m.1).max().unwrap_or(0);
             let reach = i64::try_from(window).unwrap_or(0);

@@ -14,12 +14,16 @@
 //! Invariants: counters of draws are copied, never changed; a term that is added has the same mean whether or not the
 //! others are there; nothing is moved out of a term.
 
+pub mod definitions;
 pub mod dependence;
 pub mod distribute;
+pub mod elements;
+pub mod factor;
 pub mod marginal;
 pub mod oneshot;
 pub mod pull;
 pub mod tree;
+pub mod values;
 
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Block, Program, Sample, Stmt, Var};

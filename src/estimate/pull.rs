@@ -5,19 +5,19 @@
 //! Reads of a joined array that straddle its pieces, and of the first elements of a chain, ask for the term's loop to be
 //! split ([`Interrupt::Split`]). A fold whose body reads a different element at each index is unrolled.
 
+use super::definitions::{Definitions, compound_indices};
 use super::oneshot::find_term;
 use super::{Deriver, tree};
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Block, Collector, Contract, For, If, Prim, Scalar, Stmt, Type, Var};
+use crate::ir::core::{Atom, Block, Collector, Contract, For, If, Prim, Stmt, Type, Var};
 use crate::ir::op::Op;
-use crate::ir::walk::{Substitution, copy_stmt};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Folds with more iterations than this are not unrolled.
-const UNROLL_LIMIT: usize = 64;
+pub(super) const UNROLL_LIMIT: usize = 64;
 /// How far a carried value is followed back.
-const CARRY_LIMIT: usize = 80;
+pub(super) const CARRY_LIMIT: usize = 80;
 
 pub(crate) enum Interrupt {
     /// The loop over new index `index` must be cut at `at`.
@@ -75,95 +75,15 @@ pub(crate) struct Element {
     pub at: Vec<Atom>,
 }
 
-/// Where variables are defined.
-pub(crate) struct Definitions {
-    /// Compound statements around the definition, outermost first.
-    homes: HashMap<Var, Vec<usize>>,
-    stmts: HashMap<Var, (Rc<Stmt>, usize)>,
-    pub compounds: Vec<Rc<Stmt>>,
-    /// Compound around each compound.
-    pub carried: HashMap<Var, (usize, usize)>,
-    results: HashMap<Var, usize>,
-}
-
-impl Definitions {
-    pub(crate) fn of(stmts: &[Stmt]) -> Definitions {
-        let mut d = Definitions {
-            homes: HashMap::new(),
-            stmts: HashMap::new(),
-            compounds: Vec::new(),
-            carried: HashMap::new(),
-            results: HashMap::new(),
-        };
-        d.add(stmts, &[]);
-        d
-    }
-
-    fn add(&mut self, stmts: &[Stmt], home: &[usize]) {
-        for stmt in stmts {
-            let shared = Rc::new(stmt.clone());
-            for (k, r) in stmt.results().into_iter().enumerate() {
-                self.homes.insert(r, home.to_vec());
-                self.stmts.insert(r, (shared.clone(), k));
-            }
-            if stmt.regions().is_empty() {
-                continue;
-            }
-            let id = self.compounds.len();
-            self.compounds.push(shared);
-            for r in stmt.results() {
-                self.results.insert(r, id);
-            }
-            let mut inner = home.to_vec();
-            inner.push(id);
-            match stmt {
-                Stmt::For(f) => f.indices.iter().for_each(|&(v, _)| {
-                    self.homes.insert(v, inner.clone());
-                }),
-                Stmt::Loop(l) => {
-                    self.homes.insert(l.index, inner.clone());
-                    for (k, &(v, _)) in l.carried.iter().enumerate() {
-                        self.homes.insert(v, inner.clone());
-                        self.carried.insert(v, (id, k));
-                    }
-                }
-                _ => {}
-            }
-            for region in stmt.regions() {
-                self.add(&region.stmts, &inner);
-            }
-        }
-    }
-
-    pub(crate) fn home(&self, var: Var) -> &[usize] {
-        self.homes.get(&var).map_or(&[], Vec::as_slice)
-    }
-
-    /// Index variables of the loops around a definition.
-    pub(crate) fn indices(&self, var: Var) -> Vec<Var> {
-        self.home(var).iter().flat_map(|&c| compound_indices(&self.compounds[c])).map(|(v, _)| v).collect()
-    }
-
-    /// The innermost sequential loop around a definition, if any.
-    pub(crate) fn loop_around(&self, var: Var) -> Option<usize> {
-        self.home(var).iter().rev().copied().find(|&c| matches!(*self.compounds[c], Stmt::Loop(_)))
-    }
-}
-
-pub(crate) fn compound_indices(stmt: &Stmt) -> Vec<(Var, usize)> {
-    match stmt {
-        Stmt::For(f) => f.indices.clone(),
-        Stmt::Loop(l) => vec![(l.index, l.extent)],
-        _ => Vec::new(),
-    }
-}
-
 #[derive(Default)]
 pub(crate) struct Scope {
     pub stmts: Vec<Stmt>,
-    operations: HashMap<(Op, Vec<Atom>), Atom>,
-    memo: HashMap<(Var, Vec<Atom>), Atom>,
+    pub(super) operations: HashMap<(Op, Vec<Atom>), Atom>,
+    pub(super) memo: HashMap<(Var, Vec<Atom>), Atom>,
 }
+
+/// New indices, what was emitted under them, and the value.
+pub(crate) type Looped = (Vec<(Var, usize)>, Scope, Atom);
 
 pub(crate) type Env = HashMap<Var, Atom>;
 
@@ -173,29 +93,29 @@ pub(crate) struct Pull<'a, 'b> {
     pub defs: Rc<Definitions>,
     /// What depends on the sites being eliminated.
     pub tainted: HashSet<Var>,
-    overrides: Option<Overrides>,
+    pub(super) overrides: Option<Overrides>,
     /// Result variables of the sites being eliminated: (site, position).
     pub site_of: HashMap<Var, (usize, usize)>,
     pub scopes: Vec<Scope>,
     /// New loop indices and their extents.
     pub ranges: HashMap<Var, usize>,
-    inner: HashSet<Var>,
+    pub(super) inner: HashSet<Var>,
     /// Operations emitted, for reading index expressions.
-    operations: HashMap<Var, (Op, Vec<Atom>)>,
+    pub(super) operations: HashMap<Var, (Op, Vec<Atom>)>,
     pub assigned: Vec<(Element, Vec<Atom>)>,
     /// While recording, an element that is not assigned gets a placeholder.
     pub recording: bool,
     pub placeholders: HashSet<Var>,
     /// The override's element met last.
-    met: Option<Env>,
+    pub(super) met: Option<Env>,
     /// (variable, array over its loops) to be made visible at the top.
     pub exports: Vec<(Var, Var)>,
     /// Result types of the sites being eliminated.
     pub site_types: Vec<Vec<Type>>,
     /// New index of each loop of the task at hand.
-    task_indices: Vec<Var>,
-    carry_steps: usize,
-    depth: usize,
+    pub(super) task_indices: Vec<Var>,
+    pub(super) carry_steps: usize,
+    pub(super) depth: usize,
 }
 
 impl<'a, 'b> Pull<'a, 'b> {
@@ -438,12 +358,12 @@ impl<'a, 'b> Pull<'a, 'b> {
         super::dependence::affine(&self.operations, atom)
     }
 
-    fn memo_key(&self, var: Var, env: &Env) -> (Var, Vec<Atom>) {
+    pub(super) fn memo_key(&self, var: Var, env: &Env) -> (Var, Vec<Atom>) {
         let at = self.defs.indices(var).iter().map(|i| env.get(i).copied().unwrap_or((*i).into())).collect();
         (var, at)
     }
 
-    fn is_direct(&self, var: Var) -> bool {
+    pub(super) fn is_direct(&self, var: Var) -> bool {
         self.defs.home(var).is_empty() && !self.tainted.contains(&var)
     }
 
@@ -476,7 +396,7 @@ impl<'a, 'b> Pull<'a, 'b> {
         Ok(value)
     }
 
-    fn define(&mut self, var: Var, env: &Env) -> Pulled<Atom> {
+    pub(super) fn define(&mut self, var: Var, env: &Env) -> Pulled<Atom> {
         if let Some(&(site, position)) = self.site_of.get(&var) {
             return self.element(var, site, position, env);
         }
@@ -603,7 +523,7 @@ impl<'a, 'b> Pull<'a, 'b> {
         Ok(result)
     }
 
-    fn scalar_value(&mut self, atom: Atom, env: &Env) -> Pulled<Atom> {
+    pub(super) fn scalar_value(&mut self, atom: Atom, env: &Env) -> Pulled<Atom> {
         // Scalar contractions are the one scalar defined by whole arrays.
         if let Atom::Var(var) = atom
             && !self.is_direct(var)
@@ -657,11 +577,11 @@ impl<'a, 'b> Pull<'a, 'b> {
     }
 
     /// Evaluates in a new scope under fresh inner indices over `extents`.
-    fn in_loop(
+    pub(super) fn in_loop(
         &mut self,
         extents: &[usize],
         eval: impl FnOnce(&mut Self, &[Atom]) -> Pulled<Atom>,
-    ) -> Pulled<(Vec<(Var, usize)>, Scope, Atom)> {
+    ) -> Pulled<Looped> {
         let indices: Vec<(Var, usize)> =
             extents.iter().map(|&n| (self.d.program.new_var(Type::INT, None), n)).collect();
         for &(v, n) in &indices {
@@ -692,306 +612,7 @@ impl<'a, 'b> Pull<'a, 'b> {
         }
     }
 
-    /// `array[indices]` under `env`, where `indices` are new atoms.
-    pub(crate) fn read(&mut self, array: Atom, indices: &[Atom], env: &Env) -> Pulled<Atom> {
-        if indices.is_empty() {
-            return self.scalar_value(array, env);
-        }
-        let Atom::Var(var) = array else { return Ok(array) };
-        let plain = |p: &mut Self, array: Atom| {
-            let mut args = vec![array];
-            args.extend_from_slice(indices);
-            p.op(Op::Read, &args)
-        };
-        if self.is_direct(var) {
-            return Ok(plain(self, array));
-        }
-        if let Some(&(compound, k)) = self.defs.carried.get(&var) {
-            let index = compound_indices(&self.defs.compounds[compound])[0].0;
-            let at = env.get(&index).copied().unwrap_or(index.into());
-            return self.carried_at(compound, k, at, env, indices);
-        }
-        let Some((stmt, position)) = self.defs.stmts.get(&var).cloned() else { return Ok(plain(self, array)) };
-        match &*stmt {
-            Stmt::For(f) => match &f.collectors[position] {
-                Collector::Collect => {
-                    let n = f.indices.len();
-                    let mut inner = env.clone();
-                    for (&(v, _), &at) in f.indices.iter().zip(indices) {
-                        inner.insert(v, at);
-                    }
-                    self.read(f.body.results[position], &indices[n..], &inner)
-                }
-                Collector::Sum { keep } => {
-                    let n = keep.len();
-                    if indices.len() == n && self.tainted.contains(&var) {
-                        return self.fold(f, position, keep, indices, env);
-                    }
-                    let whole = self.value(array, env)?;
-                    Ok(plain(self, whole))
-                }
-                Collector::SumAt { .. } | Collector::Max | Collector::Min | Collector::All => {
-                    if self.tainted.contains(&var) {
-                        return Err(fail("enumerated values are scattered into an array"));
-                    }
-                    let whole = self.value(array, env)?;
-                    Ok(plain(self, whole))
-                }
-            },
-            Stmt::Loop(l) => {
-                let id = self.defs.results.get(&var).copied().unwrap_or(0);
-                if position < l.carried.len() {
-                    let last = Atom::Int(i64::try_from(l.extent).unwrap_or(0));
-                    return self.carried_at(id, position, last, env, indices);
-                }
-                if matches!(l.collectors[position - l.carried.len()], Collector::Collect) {
-                    if !self.tainted.contains(&var) {
-                        return self.exported(var, indices, env);
-                    }
-                    let mut inner = env.clone();
-                    inner.insert(l.index, indices[0]);
-                    return self.read(l.body.results[position], &indices[1..], &inner);
-                }
-                Err(fail("enumerated values are folded by a sequential loop"))
-            }
-            Stmt::If(i) => self.branch(i, env, |p, env, block| p.read(block.results[position], indices, env)),
-            Stmt::Array { prim, args, .. } => match prim {
-                Prim::Concat { axis } => self.piece(args, *axis, indices, env),
-                Prim::Stack => match indices[0] {
-                    Atom::Int(i) => match usize::try_from(i).ok().and_then(|i| args.get(i)) {
-                        Some(&a) => self.read(a, &indices[1..], env),
-                        None => Ok(plain(self, array)),
-                    },
-                    at => {
-                        if !self.tainted.contains(&var) {
-                            let whole = self.value(array, env)?;
-                            return Ok(plain(self, whole));
-                        }
-                        let mut chosen: Option<Atom> = None;
-                        for (i, &a) in args.iter().enumerate().rev() {
-                            let value = self.read(a, &indices[1..], env)?;
-                            chosen = Some(match chosen {
-                                None => value,
-                                Some(rest) => {
-                                    let here = self.op(Op::IEq, &[at, Atom::Int(i64::try_from(i).unwrap_or(0))]);
-                                    self.op(Op::Select, &[here, value, rest])
-                                }
-                            });
-                        }
-                        Ok(chosen.unwrap_or(Atom::Real(0.0)))
-                    }
-                },
-                Prim::Fill { .. } => self.atom(args[0], env),
-                Prim::Reshape { shape } => {
-                    let from = self.d.program.atom_type(args[0]).shape;
-                    let at = self.reshaped(indices, shape, &from);
-                    self.read(args[0], &at, env)
-                }
-                Prim::Cholesky | Prim::SolveLower { .. } | Prim::CumSum { .. } | Prim::Sort | Prim::Const { .. } => {
-                    let whole = self.value(array, env)?;
-                    Ok(plain(self, whole))
-                }
-            },
-            Stmt::Op { op: Op::Stop, args, .. } => {
-                let value = self.read(args[0], indices, env)?;
-                Ok(self.op(Op::Stop, &[value]))
-            }
-            Stmt::Contract(c) if self.tainted.contains(&var) => self.contract_at(c, indices, env),
-            Stmt::Sample(_) => {
-                if let Some(&(site, k)) = self.site_of.get(&var) {
-                    let whole = self.element(var, site, k, env)?;
-                    return Ok(plain(self, whole));
-                }
-                self.exported(var, indices, env)
-            }
-            Stmt::Contract(_) | Stmt::Op { .. } | Stmt::Draw(_) | Stmt::Check { .. } | Stmt::Term(_) => {
-                let whole = self.value(array, env)?;
-                Ok(plain(self, whole))
-            }
-        }
-    }
-
-    fn contract_at(&mut self, c: &Contract, indices: &[Atom], env: &Env) -> Pulled<Atom> {
-        let mut extents: HashMap<u8, usize> = HashMap::new();
-        for (atom, labels) in [(c.a, &c.a_labels), (c.b, &c.b_labels)] {
-            let shape = self.d.program.atom_type(atom).shape;
-            extents.extend(labels.iter().copied().zip(shape));
-        }
-        let mut summed: Vec<u8> =
-            c.a_labels.iter().chain(&c.b_labels).copied().filter(|l| !c.out.contains(l)).collect();
-        summed.dedup();
-        let mut seen = HashSet::new();
-        summed.retain(|l| seen.insert(*l));
-        let sizes: Vec<usize> = summed.iter().map(|l| extents.get(l).copied().unwrap_or(1)).collect();
-        let fixed: HashMap<u8, Atom> = c.out.iter().copied().zip(indices.iter().copied()).collect();
-        let (a, b, a_labels, b_labels) = (c.a, c.b, c.a_labels.clone(), c.b_labels.clone());
-        self.fold_over(&sizes, Op::Add, Collector::Sum { keep: Vec::new() }, Atom::Real(0.0), |p, at| {
-            let of = |l: &u8| {
-                fixed
-                    .get(l)
-                    .copied()
-                    .or_else(|| summed.iter().position(|s| s == l).map(|k| at[k]))
-                    .unwrap_or(Atom::Int(0))
-            };
-            let ia: Vec<Atom> = a_labels.iter().map(of).collect();
-            let ib: Vec<Atom> = b_labels.iter().map(of).collect();
-            let x = p.read(a, &ia, env)?;
-            let y = p.read(b, &ib, env)?;
-            Ok(p.op(Op::Mul, &[x, y]))
-        })
-    }
-
-    fn reshaped(&mut self, indices: &[Atom], shape: &[usize], from: &[usize]) -> Vec<Atom> {
-        let mut linear = Atom::Int(0);
-        for (&i, &n) in indices.iter().zip(shape) {
-            let scaled = self.op(Op::IMul, &[linear, Atom::Int(i64::try_from(n).unwrap_or(1))]);
-            linear = if scaled == Atom::Int(0) { i } else { self.op(Op::IAdd, &[scaled, i]) };
-        }
-        let mut at = vec![Atom::Int(0); from.len()];
-        for (k, &n) in from.iter().enumerate().rev() {
-            let n = Atom::Int(i64::try_from(n).unwrap_or(1));
-            if k == 0 {
-                at[0] = linear;
-            } else {
-                at[k] = self.op(Op::IMod, &[linear, n]);
-                linear = self.op(Op::IDiv, &[linear, n]);
-            }
-        }
-        at
-    }
-
-    /// The piece of a joined array that `indices` falls in.
-    fn piece(&mut self, args: &[Atom], axis: usize, indices: &[Atom], env: &Env) -> Pulled<Atom> {
-        let (base, offset) = self.affine(indices[axis]);
-        let extent = base.map_or(1, |v| self.ranges.get(&v).copied().unwrap_or(usize::MAX));
-        let last = i64::try_from(extent).unwrap_or(i64::MAX).saturating_add(offset).saturating_sub(1);
-        let mut before = 0_i64;
-        for &a in args {
-            let n = self.d.program.atom_type(a).shape.get(axis).copied().unwrap_or(0);
-            let end = before + i64::try_from(n).unwrap_or(0);
-            if last < end && offset >= before {
-                let mut at = indices.to_vec();
-                at[axis] = self.op(Op::IAdd, &[at[axis], Atom::Int(-before)]);
-                return self.read(a, &at, env);
-            }
-            if offset < end && offset >= before {
-                // Starts in this piece and ends in another one.
-                let cut = usize::try_from(end - offset).unwrap_or(0);
-                return match base {
-                    Some(index) if extent != usize::MAX => Err(Interrupt::Split { index, at: cut }),
-                    _ => self.piece_by_cases(args, axis, indices, env),
-                };
-            }
-            before = end;
-        }
-        self.piece_by_cases(args, axis, indices, env)
-    }
-
-    /// A joined array read at an index that only the run knows.
-    fn piece_by_cases(&mut self, args: &[Atom], axis: usize, indices: &[Atom], env: &Env) -> Pulled<Atom> {
-        let mut before = 0_i64;
-        let mut cases = Vec::new();
-        for &a in args {
-            let n = i64::try_from(self.d.program.atom_type(a).shape.get(axis).copied().unwrap_or(0)).unwrap_or(0);
-            let mut at = indices.to_vec();
-            let moved = self.op(Op::IAdd, &[at[axis], Atom::Int(-before)]);
-            let low = self.op(Op::IMax, &[moved, Atom::Int(0)]);
-            at[axis] = self.op(Op::IMin, &[low, Atom::Int((n - 1).max(0))]);
-            before += n;
-            let here = self.op(Op::ILt, &[indices[axis], Atom::Int(before)]);
-            let value = self.read(a, &at, env)?;
-            cases.push((here, value));
-        }
-        let mut result = cases.last().map_or(Atom::Real(0.0), |c| c.1);
-        for &(here, value) in cases.iter().rev().skip(1) {
-            result = self.op(Op::Select, &[here, value, result]);
-        }
-        Ok(result)
-    }
-
-    /// A fold of a `for` with the kept indices given.
-    fn fold(&mut self, f: &For, position: usize, keep: &[usize], at: &[Atom], env: &Env) -> Pulled<Atom> {
-        let mut inner = env.clone();
-        for (&k, &a) in keep.iter().zip(at) {
-            inner.insert(f.indices[k].0, a);
-        }
-        let free: Vec<(Var, usize)> =
-            f.indices.iter().enumerate().filter(|(k, _)| !keep.contains(k)).map(|(_, &x)| x).collect();
-        let extents: Vec<usize> = free.iter().map(|x| x.1).collect();
-        let value = f.body.results[position];
-        let ty = self.d.program.atom_type(value);
-        if !ty.is_scalar() {
-            return Err(fail("arrays of enumerated values are added up"));
-        }
-        let int = ty.scalar == Scalar::Int;
-        let (op, collector, zero) = match &f.collectors[position] {
-            Collector::Max if int => (Op::IMax, Collector::Max, Atom::Int(i64::MIN)),
-            Collector::Max => (Op::Max, Collector::Max, Atom::Real(f64::NEG_INFINITY)),
-            Collector::Min if int => (Op::IMin, Collector::Min, Atom::Int(i64::MAX)),
-            Collector::Min => (Op::Min, Collector::Min, Atom::Real(f64::INFINITY)),
-            Collector::All => (Op::And, Collector::All, Atom::Bool(true)),
-            Collector::Sum { .. } | Collector::Collect | Collector::SumAt { .. } if int => {
-                (Op::IAdd, Collector::Sum { keep: Vec::new() }, Atom::Int(0))
-            }
-            Collector::Sum { .. } | Collector::Collect | Collector::SumAt { .. } => {
-                (Op::Add, Collector::Sum { keep: Vec::new() }, Atom::Real(0.0))
-            }
-        };
-        self.fold_over(&extents, op, collector, zero, |p, at| {
-            let mut env = inner.clone();
-            for (&(v, _), &a) in free.iter().zip(at) {
-                env.insert(v, a);
-            }
-            p.atom(value, &env)
-        })
-    }
-
-    fn fold_over(
-        &mut self,
-        extents: &[usize],
-        op: Op,
-        collector: Collector,
-        zero: Atom,
-        mut element: impl FnMut(&mut Self, &[Atom]) -> Pulled<Atom>,
-    ) -> Pulled<Atom> {
-        if extents.is_empty() {
-            return element(self, &[]);
-        }
-        match self.in_loop(extents, &mut element) {
-            Ok((indices, scope, value)) => {
-                let ty = self.d.program.atom_type(value);
-                let result = self.d.program.new_var(collector.result_type(extents, &ty), None);
-                let body = Block { stmts: scope.stmts, results: vec![value] };
-                let collectors = vec![collector];
-                self.push(Stmt::For(For { results: vec![result], indices, body, collectors, strip: None }));
-                return Ok(result.into());
-            }
-            Err(Interrupt::Unroll) => {}
-            Err(other) => return Err(other),
-        }
-        let size: usize = extents.iter().product();
-        if size > UNROLL_LIMIT {
-            return Err(too_many(size));
-        }
-        let mut parts = Vec::new();
-        for linear in 0..size {
-            parts.push(element(self, &unravel(linear, extents))?);
-        }
-        Ok(self.combine(op, parts, zero))
-    }
-
-    fn combine(&mut self, op: Op, parts: Vec<Atom>, zero: Atom) -> Atom {
-        let mut total: Option<Atom> = None;
-        for part in parts {
-            total = Some(match total {
-                None => part,
-                Some(sum) => self.op(op, &[sum, part]),
-            });
-        }
-        total.unwrap_or(zero)
-    }
-
-    fn branch(
+    pub(super) fn branch(
         &mut self,
         i: &If,
         env: &Env,
@@ -1023,186 +644,9 @@ impl<'a, 'b> Pull<'a, 'b> {
         self.push(Stmt::If(If { results: vec![result], condition, then, otherwise }));
         Ok(result.into())
     }
-
-    /// Carried variable `k` of a loop at the start of iteration `at` (its final value at the extent), read at `indices`.
-    fn carried_at(&mut self, compound: usize, k: usize, at: Atom, env: &Env, indices: &[Atom]) -> Pulled<Atom> {
-        let defs = self.defs.clone();
-        let Stmt::Loop(l) = &*defs.compounds[compound] else { return Err(fail("a loop was expected")) };
-        let (var, init) = l.carried[k];
-        if !self.tainted.contains(&var) {
-            let last = Atom::Int(i64::try_from(l.extent).unwrap_or(0));
-            if at == last {
-                // The final value is the loop's own result.
-                return self.exported(l.results[k], indices, env);
-            }
-            let mut inner = env.clone();
-            inner.insert(l.index, at);
-            return self.exported(var, indices, &inner);
-        }
-        if l.reverse {
-            return Err(fail("enumerated values are carried by a reversed loop"));
-        }
-        self.depth += 1;
-        if self.depth > CARRY_LIMIT * 40 {
-            self.depth = 0;
-            return Err(fail("a carried value depends on all earlier enumerated values"));
-        }
-        let (base, offset) = self.affine(at);
-        let result = match base {
-            None if offset <= 0 => self.read(init, indices, env),
-            Some(v) if offset <= 0 => {
-                let extent = self.ranges.get(&v).copied().unwrap_or(0);
-                let cut = usize::try_from(1 - offset).unwrap_or(0);
-                if cut >= extent && extent != 0 {
-                    // All of the loop lies before the first iteration: one by one.
-                    Err(Interrupt::Split { index: v, at: 1 })
-                } else {
-                    Err(Interrupt::Split { index: v, at: cut })
-                }
-            }
-            _ => {
-                let before = self.op(Op::IAdd, &[at, Atom::Int(-1)]);
-                let mut inner = env.clone();
-                inner.insert(l.index, before);
-                self.carry_steps += 1;
-                if self.carry_steps > CARRY_LIMIT {
-                    self.carry_steps = 0;
-                    return Err(fail(
-                        "a carried value is not one of the last sampled values, and depends on all of them",
-                    ));
-                }
-                let value = self.read(l.body.results[k], indices, &inner);
-                self.carry_steps = self.carry_steps.saturating_sub(1);
-                value
-            }
-        };
-        self.depth = self.depth.saturating_sub(1);
-        result
-    }
-
-    /// A value that cannot be computed anew here, read from an array made visible by its own loops.
-    fn exported(&mut self, var: Var, indices: &[Atom], env: &Env) -> Pulled<Atom> {
-        let around = self.defs.indices(var);
-        if around.is_empty() && indices.is_empty() {
-            return Ok(var.into());
-        }
-        let array = match self.exports.iter().find(|e| e.0 == var) {
-            Some(&(_, array)) => array,
-            None if around.is_empty() => var,
-            None => {
-                let mut shape: Vec<usize> = self
-                    .defs
-                    .home(var)
-                    .iter()
-                    .flat_map(|&c| compound_indices(&self.defs.compounds[c]))
-                    .map(|(_, n)| n)
-                    .collect();
-                let ty = self.d.program.ty(var).clone();
-                shape.extend(&ty.shape);
-                let array = self.d.program.new_var(Type { scalar: ty.scalar, shape }, None);
-                self.exports.push((var, array));
-                array
-            }
-        };
-        let mut args: Vec<Atom> = vec![array.into()];
-        args.extend(around.iter().map(|i| env.get(i).copied().unwrap_or((*i).into())));
-        args.extend_from_slice(indices);
-        if args.len() - 1 < self.d.program.ty(array).shape.len() {
-            // A whole element of array type.
-            let shape = self.d.program.ty(var).shape.clone();
-            let prefix = args.clone();
-            let (loop_indices, scope, value) = self.in_loop(&shape, |p, at| {
-                let mut args = prefix.clone();
-                args.extend_from_slice(at);
-                Ok(p.op(Op::Read, &args))
-            })?;
-            let ty = self.d.program.ty(var).clone();
-            let result = self.d.program.new_var(ty, None);
-            let body = Block { stmts: scope.stmts, results: vec![value] };
-            let collectors = vec![Collector::Collect];
-            self.push(Stmt::For(For { results: vec![result], indices: loop_indices, body, collectors, strip: None }));
-            return Ok(result.into());
-        }
-        Ok(self.op(Op::Read, &args))
-    }
-
-    /// A copy of a whole statement that depends on no eliminated site, with its operands evaluated.
-    fn copy_whole(&mut self, stmt: &Rc<Stmt>, position: usize, env: &Env) -> Pulled<Atom> {
-        if tree::has_sample(stmt) {
-            let var = stmt.results()[position];
-            return self.exported(var, &[], env);
-        }
-        let mut map = Substitution::new();
-        let mut free: Vec<Var> = stmt.free_vars().into_iter().collect();
-        free.sort();
-        for v in free {
-            let value = match env.get(&v) {
-                Some(&value) => value,
-                None => self.value(v.into(), env)?,
-            };
-            map.insert(v, value);
-        }
-        let copy = copy_stmt(&mut self.d.program, stmt, &mut map);
-        let copy = without_terms(copy);
-        let results = copy.results();
-        self.push(copy);
-        // The other results are known from here on, too.
-        for (&old, &new) in stmt.results().iter().zip(&results) {
-            let key = self.memo_key(old, env);
-            if let Some(scope) = self.scopes.last_mut() {
-                scope.memo.insert(key, new.into());
-            }
-        }
-        Ok(results[position].into())
-    }
-
-    /// The value of a site's element.
-    fn element(&mut self, var: Var, site: usize, position: usize, env: &Env) -> Pulled<Atom> {
-        let at: Vec<Atom> = self.defs.indices(var).iter().map(|i| env.get(i).copied().unwrap_or((*i).into())).collect();
-        for &a in &at {
-            if self.depends_on_inner(a) {
-                return Err(Interrupt::Unroll);
-            }
-            if self.depends_on_placeholder(a) {
-                return Err(fail("an enumerated value is used as the index of another enumerated address"));
-            }
-        }
-        let element = Element { site, at };
-        if let Some((_, values)) = self.assigned.iter().rev().find(|(e, _)| *e == element) {
-            return Ok(values[position]);
-        }
-        if !self.recording {
-            return Err(fail("an enumerated value was met that the term's analysis did not list"));
-        }
-        let types = self.site_types[site].clone();
-        let values: Vec<Atom> = types
-            .into_iter()
-            .map(|ty| {
-                let v = self.d.program.new_var(ty, None);
-                self.placeholders.insert(v);
-                v.into()
-            })
-            .collect();
-        let value = values[position];
-        self.assigned.push((element, values));
-        Ok(value)
-    }
-
-    fn depends_on_inner(&self, atom: Atom) -> bool {
-        !self.inner.is_empty() && self.depends(atom, &self.inner)
-    }
-
-    fn depends_on_placeholder(&self, atom: Atom) -> bool {
-        self.depends(atom, &self.placeholders)
-    }
-
-    fn depends(&self, atom: Atom, on: &HashSet<Var>) -> bool {
-        let Atom::Var(v) = atom else { return false };
-        on.contains(&v) || self.operations.get(&v).is_some_and(|(_, args)| args.iter().any(|&a| self.depends(a, on)))
-    }
 }
 
-fn without_terms(mut stmt: Stmt) -> Stmt {
+pub(super) fn without_terms(mut stmt: Stmt) -> Stmt {
     for region in stmt.regions_mut() {
         let stmts = std::mem::take(&mut region.stmts);
         region.stmts =
@@ -1226,11 +670,11 @@ pub(crate) fn unsupported(message: &str) -> Diagnostic {
         .fix("use a one-shot strategy (`by reinforce`) for that site, or rewrite the term so that it reads single elements")
 }
 
-fn fail(message: &str) -> Interrupt {
+pub(super) fn fail(message: &str) -> Interrupt {
     Interrupt::Fail(Box::new(unsupported(message)))
 }
 
-fn too_many(elements: usize) -> Interrupt {
+pub(super) fn too_many(elements: usize) -> Interrupt {
     Interrupt::Fail(Box::new(
         Diagnostic::bare("E0310", format!("one term depends on {elements} enumerated values jointly"))
             .note(format!(
