@@ -25,6 +25,9 @@ pub mod pull;
 pub mod tree;
 pub mod values;
 
+#[cfg(test)]
+mod tests;
+
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Block, Program, Sample, Stmt, Var};
 use crate::specialize::sites::{Sites, StrategyForm};
