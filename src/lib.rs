@@ -10,3 +10,4 @@ pub mod runtime;
 pub mod specialize;
 pub mod syntax;
 pub mod types;
+pub mod ad;
