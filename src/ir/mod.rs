@@ -3,5 +3,8 @@
 
 pub mod builder;
 pub mod core;
+pub mod generate;
 pub mod op;
+pub mod print;
+pub mod validate;
 pub mod walk;
