@@ -11,3 +11,4 @@ pub mod specialize;
 pub mod syntax;
 pub mod types;
 pub mod ad;
+pub mod opt;

@@ -39,3 +39,6 @@ impl std::fmt::Display for AdError {
 }
 
 impl std::error::Error for AdError {}
+
+#[cfg(test)]
+mod tests;
