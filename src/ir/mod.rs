@@ -4,6 +4,7 @@
 pub mod builder;
 pub mod core;
 pub mod generate;
+pub mod interpret;
 pub mod op;
 pub mod print;
 pub mod validate;
