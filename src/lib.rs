@@ -11,3 +11,5 @@ pub mod runtime;
 pub mod specialize;
 pub mod syntax;
 pub mod types;
+pub mod ad;
+pub mod opt;
