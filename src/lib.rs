@@ -6,6 +6,7 @@ pub mod base;
 pub mod diagnostic;
 pub mod inference;
 pub mod ir;
+pub mod lower;
 pub mod runtime;
 pub mod specialize;
 pub mod syntax;
