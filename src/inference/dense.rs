@@ -91,6 +91,17 @@ pub(crate) fn lower_transposed_product(l: &[f64], n: usize, g: &[f64], out: &mut
     }
 }
 
+/// `L B` of two lower-triangular matrices.
+pub(crate) fn lower_by_lower(l: &[f64], b: &[f64], n: usize) -> Vec<f64> {
+    let mut product = vec![0.0; n * n];
+    for i in 0..n {
+        for j in 0..=i {
+            product[i * n + j] = (j..=i).map(|k| l[i * n + k] * b[k * n + j]).sum();
+        }
+    }
+    product
+}
+
 /// `A u` of a full matrix.
 pub(crate) fn product(a: &[f64], n: usize, u: &[f64]) -> Vec<f64> {
     (0..n).map(|i| dot(&a[i * n..(i + 1) * n], u)).collect()

@@ -13,6 +13,7 @@ mod dense;
 mod newton;
 mod noise;
 mod path;
+mod quasi_newton;
 mod stop;
 mod train;
 mod whiten;

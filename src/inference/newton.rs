@@ -7,12 +7,14 @@
 
 use super::dense;
 use super::fit::{Control, Phase, Progress};
+use super::quasi_newton::{Curvature, Hill, Point, ascend};
 use super::summary::Estimate;
 use super::train::{self, Trainer};
 
 /// More parameters than this are left to training alone: a Hessian costs a gradient per parameter.
 const MOST_PARAMS: usize = 150;
-const ROUNDS: [usize; 2] = [24, 96];
+const QUASI_NEWTON_STEPS: usize = 400;
+const NEWTON_STEPS: usize = 30;
 
 pub(crate) struct Found {
     /// Lower factor of the inverse curvature over the members, `[n, n]`.
@@ -20,6 +22,7 @@ pub(crate) struct Found {
     pub(crate) description: String,
 }
 
+/// The mean value over the fixed sample and its gradient in the members.
 struct Search<'t, 'a> {
     trainer: &'t mut Trainer<'a>,
     members: &'t [usize],
@@ -29,8 +32,7 @@ struct Search<'t, 'a> {
     cancelled: bool,
 }
 
-impl Search<'_, '_> {
-    /// Mean value over the fixed sample and its gradient in the members; `-inf` if one is not finite.
+impl Hill for Search<'_, '_> {
     fn at(&mut self, x: &[f64], gradient: &mut [f64]) -> f64 {
         for (&member, value) in self.members.iter().zip(x) {
             self.params[member] = *value;
@@ -53,6 +55,12 @@ impl Search<'_, '_> {
         total / count
     }
 
+    fn cancelled(&self) -> bool {
+        self.cancelled
+    }
+}
+
+impl Search<'_, '_> {
     fn watch(&mut self) {
         let objective = Estimate { mean: f64::NAN, mcse: f64::NAN };
         let max_steps = self.trainer.config.max_steps;
@@ -112,51 +120,37 @@ pub(crate) fn search(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[u
     let row = vec![0.0; params.len()];
     let mut search = Search { trainer, members, samples: 1, params: params.to_vec(), row, cancelled: false };
     let mut factor = None;
-    let mut newton_steps = 0;
-    for samples in ROUNDS {
+    let (mut quasi, mut newton) = (0, 0);
+    // A Gaussian guide over k latents has about k²/2 parameters, and fewer than k draws of it do not determine a scale.
+    let first = ((4.0 * (2.0 * n as f64).sqrt()) as usize).max(24);
+    for samples in [first, 4 * first] {
         search.samples = samples;
         let mut gradient = vec![0.0; n];
-        let mut value = search.at(&x, &mut gradient);
+        let value = search.at(&x, &mut gradient);
         if value == f64::NEG_INFINITY {
             break;
         }
         // What the noise of a gradient that is not the value's own can cost.
         let slack = n as f64 / samples as f64;
-        let mut damping = 1e-3;
-        for _ in 0..60 {
-            let Some(curvature) = search.curvature(&x, &mut steps) else { break };
-            let scale: Vec<f64> = (0..n).map(|i| curvature[i * n + i].abs().max(1e-300)).collect();
-            let mut moved = None;
-            for _ in 0..25 {
-                let Some((step, l)) = damped_step(&curvature, &scale, damping, &gradient) else {
-                    damping = (damping * 4.0).max(1e-6);
-                    continue;
-                };
-                let predicted = 0.5 * dense::dot(&step, &gradient);
-                let candidate: Vec<f64> = x.iter().zip(&step).map(|(a, b)| a + b).collect();
-                let mut at = vec![0.0; n];
-                let reached = search.at(&candidate, &mut at);
-                let rounding = 1e-12 * value.abs();
-                let enough = if predicted > slack { 0.05 * predicted } else { -slack.min(0.5 * predicted + rounding) };
-                if reached - value >= enough {
-                    if reached - value > 0.5 * predicted {
-                        damping *= 0.1;
-                    }
-                    moved = Some((candidate, reached, at, predicted, l));
-                    break;
-                }
-                damping = (damping * 5.0).max(1e-6);
-                if damping > 1e12 || search.cancelled {
-                    break;
-                }
-            }
-            let Some((candidate, reached, at, predicted, _)) = moved else { break };
-            newton_steps += 1;
-            (x, value, gradient) = (candidate, reached, at);
-            if search.cancelled || predicted < 1e-3 * slack.min(1.0) {
+        let mut point = Point { x: x.clone(), value, gradient };
+        if factor.is_none() {
+            factor = search.curvature(&x, &mut steps).and_then(|c| inverse_factor(&c, n));
+        }
+        let mut curvature = match &factor {
+            Some(factor) => Curvature::from_factor(factor, n),
+            None => Curvature::new(n),
+        };
+        for _ in 0..QUASI_NEWTON_STEPS {
+            let Some(next) = ascend(&mut search, &point, &mut curvature, 1e-3 * slack.min(1.0)) else { break };
+            let gain = next.value - point.value;
+            point = next;
+            quasi += 1;
+            if search.cancelled || gain < 1e-4 * slack.min(1.0) {
                 break;
             }
         }
+        newton += newton_steps(&mut search, &mut point, &mut steps, slack);
+        x = point.x;
         if let Some(found) = search.curvature(&x, &mut steps).and_then(|c| inverse_factor(&c, n)) {
             factor = Some(found);
         }
@@ -167,11 +161,57 @@ pub(crate) fn search(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[u
     for (&member, value) in members.iter().zip(&x) {
         params[member] = *value;
     }
-    factor.map(|factor| Found { factor, description: format!("{newton_steps} Newton steps on sample averages") })
+    let description = format!("{quasi} quasi-Newton and {newton} Newton steps on sample averages");
+    factor.map(|factor| Found { factor, description })
 }
 
-/// The step of ascent `(C + λ D)⁻¹ g` and the factor of the matrix; `None` if that is not positive definite.
-fn damped_step(curvature: &[f64], scale: &[f64], damping: f64, gradient: &[f64]) -> Option<(Vec<f64>, Vec<f64>)> {
+/// Damped Newton steps until the predicted gain is small beside the noise; their number.
+fn newton_steps(search: &mut Search<'_, '_>, point: &mut Point, steps: &mut [f64], slack: f64) -> usize {
+    let n = point.x.len();
+    let mut damping = 1e-3;
+    for taken in 0..NEWTON_STEPS {
+        let Some(curvature) = search.curvature(&point.x, steps) else { return taken };
+        let scale: Vec<f64> = (0..n).map(|i| positive(curvature[i * n + i])).collect();
+        let mut moved = None;
+        for _ in 0..25 {
+            let Some(step) = damped_step(&curvature, &scale, damping, &point.gradient) else {
+                damping = (damping * 4.0).max(1e-6);
+                continue;
+            };
+            let predicted = 0.5 * dense::dot(&step, &point.gradient);
+            if predicted < 1e-2 * slack.min(1.0) {
+                return taken;
+            }
+            let x: Vec<f64> = point.x.iter().zip(&step).map(|(a, b)| a + b).collect();
+            let mut gradient = vec![0.0; n];
+            let value = search.at(&x, &mut gradient);
+            let gain = value - point.value;
+            let enough = if predicted > slack { 0.05 * predicted } else { -0.5 * predicted };
+            if gain >= enough {
+                if gain > 0.5 * predicted {
+                    damping *= 0.1;
+                }
+                moved = Some(Point { x, value, gradient });
+                break;
+            }
+            damping = (damping * 5.0).max(1e-6);
+            if damping > 1e12 || search.cancelled {
+                break;
+            }
+        }
+        let Some(next) = moved else { return taken };
+        *point = next;
+    }
+    NEWTON_STEPS
+}
+
+/// A curvature's size, or 1 where there is none.
+fn positive(curvature: f64) -> f64 {
+    if curvature.abs() > 1e-16 { curvature.abs() } else { 1.0 }
+}
+
+/// The step of ascent `(C + λ D)⁻¹ g`; `None` if the matrix is not positive definite.
+fn damped_step(curvature: &[f64], scale: &[f64], damping: f64, gradient: &[f64]) -> Option<Vec<f64>> {
     let n = scale.len();
     // In units of the diagonal, so that parameters of any size are served alike.
     let root: Vec<f64> = scale.iter().map(|s| s.sqrt()).collect();
@@ -182,12 +222,12 @@ fn damped_step(curvature: &[f64], scale: &[f64], damping: f64, gradient: &[f64])
     dense::solve_lower(&l, n, &mut step);
     dense::solve_lower_transposed(&l, n, &mut step);
     step.iter_mut().zip(&root).for_each(|(s, r)| *s /= r);
-    dense::all_finite(&step).then_some((step, l))
+    dense::all_finite(&step).then_some(step)
 }
 
 /// Lower factor of the inverse of a curvature, made positive definite by the least damping that does.
 fn inverse_factor(curvature: &[f64], n: usize) -> Option<Vec<f64>> {
-    let root: Vec<f64> = (0..n).map(|i| curvature[i * n + i].abs().max(1e-300).sqrt()).collect();
+    let root: Vec<f64> = (0..n).map(|i| positive(curvature[i * n + i]).sqrt()).collect();
     let scaled: Vec<f64> = (0..n * n).map(|k| curvature[k] / (root[k / n] * root[k % n])).collect();
     let mut damping = 0.0;
     while damping < 1e3 {

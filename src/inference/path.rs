@@ -8,17 +8,19 @@ use super::bound::{Bound, ParamBlock, ParamRole};
 use super::dense;
 use super::fit::{Control, Observer, Phase, Progress};
 use super::noise::Noise;
+use super::quasi_newton::{Curvature, DENSE, Hill, Point, ascend};
 use super::summary::Estimate;
 use super::whiten;
 use crate::runtime::executable::Status;
 
-/// Above this many latents curvature is kept as a diagonal.
-const DENSE: usize = 300;
 const STARTS: usize = 6;
 const MOST_ITERATIONS: usize = 400;
 /// Draws that score a local Gaussian on the way, and the best of each path.
 const GLANCE: usize = 12;
 const LOOK: usize = 400;
+/// Candidates of different ELBO that are refined.
+const REFINED: usize = 2;
+const FIXED_POINT_STEPS: usize = 48;
 
 /// A Gaussian on the unconstrained latents.
 pub(crate) struct Start {
@@ -55,8 +57,7 @@ struct Surface<'a> {
     cancelled: bool,
 }
 
-impl Surface<'_> {
-    /// `-inf` where the density or its gradient is not finite.
+impl Hill for Surface<'_> {
     fn at(&mut self, x: &[f64], gradient: &mut [f64]) -> f64 {
         self.calls += 1;
         if self.calls.is_multiple_of(64) {
@@ -72,8 +73,13 @@ impl Surface<'_> {
         }
     }
 
-    /// ELBO of the Gaussian with this location and factor, over `count` antithetic draws; and a copy with the location moved
-    /// to the draws' mean is not made: the estimate is of this Gaussian alone.
+    fn cancelled(&self) -> bool {
+        self.cancelled
+    }
+}
+
+impl Surface<'_> {
+    /// ELBO of the Gaussian with this location and factor, over `count` antithetic draws.
     fn elbo(&mut self, location: &[f64], factor: &[f64], count: usize, noise: &mut Noise) -> f64 {
         let n = location.len();
         let (mut e, mut x, mut g) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
@@ -101,31 +107,115 @@ pub(crate) fn start(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observe
     let n = bound.latent_len();
     let mut surface = Surface { bound, observer, calls: 0, cancelled: false };
     let mut noise = Noise::new(seed, 1);
-    let mut best: Option<Start> = None;
-    let mut reached = 0;
+    let mut found: Vec<Start> = Vec::new();
     let starts = if n > DENSE { 2 } else { STARTS };
     for index in 0..starts {
         // The origin first, then ever wider boxes.
         let width = [0.0, 0.5, 1.0, 2.0, 2.0, 4.0][index.min(5)];
         let origin: Vec<f64> = (0..n).map(|_| width * (2.0 * noise.uniform() - 1.0)).collect();
         let Some((location, factor)) = path(&mut surface, origin, &mut noise) else { continue };
-        reached += 1;
-        for (location, factor) in sharpened(&mut surface, location, factor) {
-            // One set of draws for all candidates.
+        // One set of draws for all candidates.
+        let candidates = sharpened(&mut surface, location, factor).into_iter().map(|(location, factor)| {
             let elbo = surface.elbo(&location, &factor, LOOK, &mut Noise::new(seed, 2));
-            if elbo.is_finite() && best.as_ref().is_none_or(|b| elbo > b.elbo) {
-                best = Some(Start { location, factor, elbo, description: String::new() });
-            }
-        }
+            Start { location, factor, elbo, description: String::new() }
+        });
+        found.extend(candidates.filter(|c| c.elbo.is_finite()).max_by(|a, b| a.elbo.total_cmp(&b.elbo)));
         if surface.cancelled {
             break;
         }
     }
-    if let Some(best) = &mut best {
-        best.description =
-            format!("local Gaussian with ELBO {:.2}, the best of {reached} quasi-Newton paths", best.elbo);
+    let paths = found.len();
+    found.sort_by(|a, b| b.elbo.total_cmp(&a.elbo));
+    // Paths that ended in the same place need one refinement only.
+    found.dedup_by(|b, a| (a.elbo - b.elbo).abs() < 0.1);
+    found.truncate(REFINED);
+    if n <= DENSE && !surface.cancelled {
+        for candidate in &mut found {
+            refine(&mut surface, candidate, seed);
+        }
     }
-    best
+    let mut best = found.into_iter().max_by(|a, b| a.elbo.total_cmp(&b.elbo))?;
+    best.description = format!("local Gaussian with ELBO {:.2}, the best of {paths} quasi-Newton paths", best.elbo);
+    Some(best)
+}
+
+/// Moves a Gaussian towards its ELBO's optimum by damped fixed-point steps: the precision towards the mean curvature
+/// under the Gaussian, which Stein's identity reads off gradients, and the location by a Newton step with it (Opper and
+/// Archambeau, Neural Computation 2009). In the Gaussian's own axes both are `I` and 0 at the optimum, without noise where
+/// the target is Gaussian. Kept only if the ELBO gains.
+fn refine(surface: &mut Surface<'_>, start: &mut Start, seed: u64) {
+    let n = start.location.len();
+    let count = (4 * n).max(64);
+    let mut noise = Noise::new(seed, 3);
+    let (mut x, mut l) = (start.location.clone(), start.factor.clone());
+    let (mut e, mut z, mut g, mut w) = (vec![0.0; n], vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+    let mut caution = 1.0;
+    for iteration in 0..FIXED_POINT_STEPS {
+        let mut slope = vec![0.0; n];
+        let mut residual = vec![0.0; n * n];
+        let mut finite = true;
+        for draw in 0..count {
+            if draw % 2 == 0 {
+                e.iter_mut().for_each(|v| *v = noise.normal());
+            } else {
+                e.iter_mut().for_each(|v| *v = -*v);
+            }
+            z.copy_from_slice(&x);
+            dense::add_lower_product(&l, n, &e, &mut z);
+            finite &= surface.at(&z, &mut g) > f64::NEG_INFINITY;
+            dense::lower_transposed_product(&l, n, &g, &mut w);
+            for i in 0..n {
+                slope[i] += w[i] / count as f64;
+                let r = (w[i] + e[i]) / count as f64;
+                residual[i * n..(i + 1) * n].iter_mut().zip(&e).for_each(|(s, e)| *s += r * e);
+            }
+        }
+        if surface.cancelled {
+            return;
+        }
+        if !finite || !dense::all_finite(&residual) {
+            // The last step went too far.
+            caution *= 0.5;
+            (x, l) = (start.location.clone(), start.factor.clone());
+            continue;
+        }
+        dense::symmetrise(&mut residual, n);
+        let largest = (0..n).map(|i| dense::norm(&residual[i * n..(i + 1) * n])).fold(0.0, f64::max);
+        let mut rate = caution * (0.6f64.min(6.0 / (iteration + 2) as f64)).min(1.5 / largest.max(1e-300));
+        let mut factored = None;
+        while rate > 1e-6 && factored.is_none() {
+            let precision: Vec<f64> =
+                (0..n * n).map(|k| f64::from(u8::from(k / n == k % n)) - rate * residual[k]).collect();
+            factored = dense::cholesky(&precision, n);
+            if factored.is_none() {
+                rate *= 0.5;
+            }
+        }
+        let Some(p) = factored else { break };
+        let Some(b) = dense::cholesky(&dense::inverse_from_cholesky(&p, n), n) else { break };
+        dense::solve_lower(&p, n, &mut slope);
+        dense::solve_lower_transposed(&p, n, &mut slope);
+        let length = dense::norm(&slope);
+        let shorten = rate.min((n as f64).sqrt() / length.max(1e-300));
+        slope.iter_mut().for_each(|s| *s *= shorten);
+        dense::add_lower_product(&l, n, &slope, &mut x);
+        l = dense::lower_by_lower(&l, &b, n);
+        if iteration % 8 == 7 || iteration + 1 == FIXED_POINT_STEPS {
+            let elbo = surface.elbo(&x, &l, LOOK, &mut Noise::new(seed, 2));
+            let gain = elbo - start.elbo;
+            if gain > 0.0 {
+                (start.location, start.factor, start.elbo) = (x.clone(), l.clone(), elbo);
+            } else {
+                caution *= 0.5;
+                if !elbo.is_finite() {
+                    (x, l) = (start.location.clone(), start.factor.clone());
+                }
+            }
+            if gain.abs() < 0.02 {
+                break;
+            }
+        }
+    }
 }
 
 /// Climbs from `x` and returns the best local Gaussian along the way.
@@ -146,34 +236,23 @@ fn path(surface: &mut Surface<'_>, mut x: Vec<f64>, noise: &mut Noise) -> Option
     let mut curvature = Curvature::new(n);
     let mut best: Option<(f64, Vec<f64>, Vec<f64>)> = None;
     let (mut stale, mut flat) = (0, 0);
+    let mut point = Point { x, value, gradient };
     for iteration in 0..MOST_ITERATIONS {
-        let mut direction = curvature.ascent(&gradient);
-        let mut decrement = dense::dot(&direction, &gradient);
-        if decrement.is_nan() || decrement <= 0.0 {
-            curvature = Curvature::new(n);
-            direction.copy_from_slice(&gradient);
-            decrement = dense::dot(&direction, &gradient);
-        }
-        let settled = decrement < 1e-10 || decrement == 0.0;
-        let first = if curvature.pairs == 0 { 1.0 / dense::norm(&gradient).max(1.0) } else { 1.0 };
-        let found = if settled { None } else { climb(surface, &x, value, &gradient, &direction, first) };
-        let done = found.is_none();
-        if let Some(next) = found {
-            let step: Vec<f64> = next.x.iter().zip(&x).map(|(a, b)| a - b).collect();
-            let change: Vec<f64> = gradient.iter().zip(&next.gradient).map(|(a, b)| a - b).collect();
-            flat = if next.value - value < 1e-9 * (1.0 + value.abs()) { flat + 1 } else { 0 };
-            curvature.update(&step, &change);
-            (x, value, gradient) = (next.x, next.value, next.gradient);
+        let next = ascend(surface, &point, &mut curvature, 1e-10);
+        let done = next.is_none();
+        if let Some(next) = next {
+            flat = if next.value - point.value < 1e-9 * (1.0 + next.value.abs()) { flat + 1 } else { 0 };
+            point = next;
         }
         let scored = n <= DENSE || done || iteration % 10 == 9;
         if scored
-            && curvature.pairs > 0
+            && curvature.informed()
             && let Some(factor) = curvature.factor()
         {
             // The local quadratic's mode, where that is near.
-            let newton = curvature.ascent(&gradient);
-            let mut location = x.clone();
-            if dense::dot(&newton, &gradient) < 4.0 {
+            let newton = curvature.ascent(&point.gradient);
+            let mut location = point.x.clone();
+            if dense::dot(&newton, &point.gradient) < 4.0 {
                 location.iter_mut().zip(&newton).for_each(|(a, b)| *a += b);
             }
             let elbo = surface.elbo(&location, &factor, GLANCE, noise);
@@ -190,133 +269,6 @@ fn path(surface: &mut Surface<'_>, mut x: Vec<f64>, noise: &mut Noise) -> Option
         }
     }
     best.map(|(_, location, factor)| (location, factor))
-}
-
-struct Point {
-    x: Vec<f64>,
-    value: f64,
-    gradient: Vec<f64>,
-}
-
-/// A step along `direction` that meets the weak Wolfe conditions, by bisection and doubling (Lewis and Overton,
-/// Math. Program. 2013, algorithm 2.6); a point that only climbs if none is found; `None` if none climbs.
-fn climb(
-    surface: &mut Surface<'_>,
-    x: &[f64],
-    value: f64,
-    gradient: &[f64],
-    direction: &[f64],
-    first: f64,
-) -> Option<Point> {
-    let slope = dense::dot(gradient, direction);
-    let (mut low, mut high) = (0.0, f64::INFINITY);
-    let mut t = first;
-    let mut climbed: Option<Point> = None;
-    // Rounding of a sum of this size hides smaller gains.
-    let rounding = 1e-13 * value.abs();
-    for _ in 0..60 {
-        let candidate: Vec<f64> = x.iter().zip(direction).map(|(a, d)| a + t * d).collect();
-        let mut at = vec![0.0; x.len()];
-        let reached = surface.at(&candidate, &mut at);
-        if reached.is_nan() || reached < value + 1e-4 * t * slope - rounding {
-            high = t;
-        } else if dense::dot(&at, direction) > 0.9 * slope {
-            low = t;
-            climbed = Some(Point { x: candidate, value: reached, gradient: at });
-        } else {
-            return Some(Point { x: candidate, value: reached, gradient: at });
-        }
-        t = if high.is_finite() { 0.5 * (low + high) } else { 2.0 * low };
-        if high - low < 1e-14 * high || t > 1e12 {
-            break;
-        }
-    }
-    climbed
-}
-
-/// Quasi-Newton inverse Hessian of the negated function: dense BFGS, or a diagonal with the scaled memory of L-BFGS.
-struct Curvature {
-    n: usize,
-    pairs: usize,
-    /// `[n, n]` if dense, else empty.
-    inverse: Vec<f64>,
-    memory: Vec<(Vec<f64>, Vec<f64>)>,
-    diagonal: Vec<f64>,
-}
-
-impl Curvature {
-    fn new(n: usize) -> Curvature {
-        let mut inverse = Vec::new();
-        if n <= DENSE {
-            inverse = vec![0.0; n * n];
-            (0..n).for_each(|i| inverse[i * n + i] = 1.0);
-        }
-        Curvature { n, pairs: 0, inverse, memory: Vec::new(), diagonal: vec![1.0; n] }
-    }
-
-    fn ascent(&self, gradient: &[f64]) -> Vec<f64> {
-        if !self.inverse.is_empty() {
-            return dense::product(&self.inverse, self.n, gradient);
-        }
-        let mut q = gradient.to_vec();
-        let mut weights = Vec::with_capacity(self.memory.len());
-        for (s, y) in self.memory.iter().rev() {
-            let a = dense::dot(s, &q) / dense::dot(s, y);
-            q.iter_mut().zip(y).for_each(|(q, y)| *q -= a * y);
-            weights.push(a);
-        }
-        q.iter_mut().zip(&self.diagonal).for_each(|(q, d)| *q *= d);
-        for ((s, y), a) in self.memory.iter().zip(weights.into_iter().rev()) {
-            let b = dense::dot(y, &q) / dense::dot(s, y);
-            q.iter_mut().zip(s).for_each(|(q, s)| *q += (a - b) * s);
-        }
-        q
-    }
-
-    /// `step` moved, `change` = decrease of the gradient.
-    fn update(&mut self, step: &[f64], change: &[f64]) {
-        let n = self.n;
-        let sy = dense::dot(step, change);
-        let yy = dense::dot(change, change);
-        if !sy.is_finite() || yy == 0.0 || sy <= 1e-12 * dense::norm(step) * yy.sqrt() {
-            return;
-        }
-        self.pairs += 1;
-        if self.inverse.is_empty() {
-            self.diagonal.fill(sy / yy);
-            if self.memory.len() == 20 {
-                self.memory.remove(0);
-            }
-            self.memory.push((step.to_vec(), change.to_vec()));
-            return;
-        }
-        if self.pairs == 1 {
-            self.inverse.fill(0.0);
-            (0..n).for_each(|i| self.inverse[i * n + i] = sy / yy);
-        }
-        let hy = dense::product(&self.inverse, n, change);
-        let yhy = dense::dot(change, &hy);
-        let c = (1.0 + yhy / sy) / sy;
-        for i in 0..n {
-            for j in 0..n {
-                self.inverse[i * n + j] += c * step[i] * step[j] - (hy[i] * step[j] + step[i] * hy[j]) / sy;
-            }
-        }
-        dense::symmetrise(&mut self.inverse, n);
-    }
-
-    /// Lower factor of the inverse Hessian.
-    fn factor(&self) -> Option<Vec<f64>> {
-        let n = self.n;
-        if !self.inverse.is_empty() {
-            return dense::cholesky(&self.inverse, n);
-        }
-        let mut factor = vec![0.0; n * n];
-        for i in 0..n {
-            factor[i * n + i] = self.diagonal[i].sqrt();
-        }
-        Some(factor)
-    }
 }
 
 /// The candidate itself, and what Newton steps with the Hessian along its own axes make of it. In those axes the
@@ -339,12 +291,7 @@ fn sharpened(surface: &mut Surface<'_>, location: Vec<f64>, factor: Vec<f64>) ->
         dense::solve_lower_transposed(&p, n, &mut step);
         // Covariance L P⁻¹ Lᵀ, its factor by Cholesky of P⁻¹ (well conditioned) times L.
         let Some(b) = dense::cholesky(&dense::inverse_from_cholesky(&p, n), n) else { break };
-        let mut product = vec![0.0; n * n];
-        for i in 0..n {
-            for j in 0..=i {
-                product[i * n + j] = (j..=i).map(|k| l[i * n + k] * b[k * n + j]).sum();
-            }
-        }
+        let product = dense::lower_by_lower(&l, &b, n);
         let mut length = 1.0;
         let mut moved = None;
         for _ in 0..12 {
