@@ -3,9 +3,7 @@
 use super::derive;
 use crate::diagnostic::Diagnostic;
 use crate::ir::builder::Builder;
-use crate::ir::core::{
-    Atom, Collector, Draw, Input, Noise, Prim, Program, Role, Sample, Scalar, Stmt, Type, Var,
-};
+use crate::ir::core::{Atom, Collector, Draw, Input, Noise, Prim, Program, Role, Sample, Scalar, Stmt, Type, Var};
 use crate::ir::interpret::Interpreter;
 use crate::ir::op::Op;
 use crate::runtime::executable::{Executable, Stream};
@@ -222,8 +220,8 @@ fn chain_by_one_shot_has_the_value_of_its_draws() {
     // The derived value of a one-shot strategy is a plain run: its mean is the exact value.
     let a = parameters(6);
     for entry in [SCORE, MVD] {
-        let m = mean(chain(entry, 6), &a, 40_000);
-        assert!((m - chain_exact(&a)).abs() < 0.03, "{m} {}", chain_exact(&a));
+        let m = mean(chain(entry, 6), &a, 4_000);
+        assert!((m - chain_exact(&a)).abs() < 0.1, "{m} {}", chain_exact(&a));
     }
 }
 
