@@ -21,21 +21,31 @@ const LOW: u64 = 0xFFFF_FFFF;
 /// Attempt number of the uniform that boosts a gamma variate of shape below one.
 const BOOST: u64 = 0xFFFF;
 
-/// Ten rounds of Philox4x32 on a counter and key whose words stand in the low halves.
+/// One round of Philox4x32 on words that stand in the low halves.
 #[inline(always)]
-fn philox(counter: [u64; 4], key: [u32; 2]) -> [u64; 4] {
-    let [mut c0, mut c1, mut c2, mut c3] = counter;
-    let [mut k0, mut k1] = key;
-    let mut round = 0;
-    while round < 10 {
-        let p0 = (c0 & LOW) * MULTIPLIER_0;
-        let p1 = (c2 & LOW) * MULTIPLIER_1;
-        (c0, c1, c2, c3) = ((p1 >> 32) ^ c1 ^ u64::from(k0), p1 & LOW, (p0 >> 32) ^ c3 ^ u64::from(k1), p0 & LOW);
-        k0 = k0.wrapping_add(WEYL_0);
-        k1 = k1.wrapping_add(WEYL_1);
-        round += 1;
+fn round(c: [u64; 4], key: [u32; 2]) -> [u64; 4] {
+    let p0 = (c[0] & LOW) * MULTIPLIER_0;
+    let p1 = (c[2] & LOW) * MULTIPLIER_1;
+    [(p1 >> 32) ^ c[1] ^ u64::from(key[0]), p1 & LOW, (p0 >> 32) ^ c[3] ^ u64::from(key[1]), p0 & LOW]
+}
+
+/// Ten rounds of Philox4x32. Written out: a loop would stand in the way of vectorising the loop around.
+#[inline(always)]
+fn philox(c: [u64; 4], k: [u32; 2]) -> [u64; 4] {
+    #[inline(always)]
+    fn key(k: [u32; 2], n: u32) -> [u32; 2] {
+        [k[0].wrapping_add(WEYL_0.wrapping_mul(n)), k[1].wrapping_add(WEYL_1.wrapping_mul(n))]
     }
-    [c0, c1, c2, c3]
+    let c = round(c, key(k, 0));
+    let c = round(c, key(k, 1));
+    let c = round(c, key(k, 2));
+    let c = round(c, key(k, 3));
+    let c = round(c, key(k, 4));
+    let c = round(c, key(k, 5));
+    let c = round(c, key(k, 6));
+    let c = round(c, key(k, 7));
+    let c = round(c, key(k, 8));
+    round(c, key(k, 9))
 }
 
 /// Two words of 64 bits.
@@ -52,6 +62,13 @@ fn block(stream: Stream, site: u32, index: u64, attempt: u64) -> (u64, u64) {
 fn unit(word: u64) -> f64 {
     const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
     f64::from_bits(0x3ff0_0000_0000_0000 | (word >> 12)) - BELOW_ONE
+}
+
+/// Both uniforms of a block.
+#[inline(always)]
+fn units(stream: Stream, site: u32, index: u64) -> (f64, f64) {
+    let (a, b) = block(stream, site, index, 0);
+    (unit(a), unit(b))
 }
 
 /// `sin(π r / 2) / r` in `r^2` on |r| <= 1/2.
@@ -77,12 +94,12 @@ const COS_QUARTER: [f64; 8] = [
     -6.321256869628588e-09,
 ];
 
-/// Box–Muller: radius from the first word, angle from the second.
+/// Box–Muller: radius from the first uniform, angle from the second.
 #[inline(always)]
-fn normal_pair<const F: bool>(words: (u64, u64)) -> (f64, f64) {
-    let radius = (-2.0 * log::<F>(unit(words.0))).sqrt();
+fn normal_pair<const F: bool>(u: f64, v: f64) -> (f64, f64) {
+    let radius = (-2.0 * log::<F>(u)).sqrt();
     const SHIFT: f64 = 6755399441055744.0;
-    let t = 4.0 * unit(words.1);
+    let t = 4.0 * v;
     let shifted = t + SHIFT;
     let quadrant = shifted.to_bits();
     let r = t - (shifted - SHIFT);
@@ -98,14 +115,15 @@ fn normal_pair<const F: bool>(words: (u64, u64)) -> (f64, f64) {
 
 #[inline(always)]
 fn normal_at<const F: bool>(stream: Stream, site: u32, index: u64) -> f64 {
-    let (a, b) = normal_pair::<F>(block(stream, site, index >> 1, 0));
+    let (u, v) = units(stream, site, index >> 1);
+    let (a, b) = normal_pair::<F>(u, v);
     if index & 1 == 0 { a } else { b }
 }
 
 #[inline(always)]
 fn uniform_at(stream: Stream, site: u32, index: u64) -> f64 {
-    let (a, b) = block(stream, site, index >> 1, 0);
-    unit(if index & 1 == 0 { a } else { b })
+    let (a, b) = units(stream, site, index >> 1);
+    if index & 1 == 0 { a } else { b }
 }
 
 #[inline(always)]
@@ -173,50 +191,95 @@ leveled! {
     }
 }
 
-/// Writes both members of consecutive blocks; `first_index` is even or not.
+/// Blocks computed at a time in a strip.
+const BATCH: usize = 32;
+
+/// Writes both members of consecutive blocks; `first_index` is even or not. Batches have a length that is a multiple
+/// of 8 and each stage is a loop of its own, so that both vectorise; what is too much is dropped.
 #[inline(always)]
-fn strip_of_pairs(first_index: u64, out: &mut [f64], pair: impl Fn(u64) -> (f64, f64)) {
-    let (head, rest) = if first_index & 1 == 1 && !out.is_empty() { out.split_at_mut(1) } else { out.split_at_mut(0) };
-    if let [v] = head {
-        *v = pair(first_index >> 1).1;
+fn strip_of_pairs(
+    (stream, site): (Stream, u32),
+    first_index: u64,
+    out: &mut [f64],
+    transform: impl Fn(f64, f64) -> (f64, f64),
+) {
+    let mut from = first_index >> 1;
+    let mut skip = (first_index & 1) as usize;
+    let mut rest = out;
+    let (mut first, mut second) = ([0.0; BATCH], [0.0; BATCH]);
+    let mut numbers = [[0.0; 2]; BATCH];
+    while !rest.is_empty() {
+        let pairs = (rest.len() + skip).div_ceil(2).next_multiple_of(8).min(BATCH);
+        for (i, (a, b)) in first[..pairs].iter_mut().zip(&mut second[..pairs]).enumerate() {
+            (*a, *b) = units(stream, site, from + i as u64);
+        }
+        for (a, b) in first[..pairs].iter_mut().zip(&mut second[..pairs]) {
+            (*a, *b) = transform(*a, *b);
+        }
+        for (v, (a, b)) in numbers[..pairs].iter_mut().zip(first.iter().zip(&second)) {
+            *v = [*a, *b];
+        }
+        let count = rest.len().min(2 * pairs - skip);
+        let (now, later) = rest.split_at_mut(count);
+        now.copy_from_slice(&numbers.as_flattened()[skip..skip + count]);
+        rest = later;
+        from += pairs as u64;
+        skip = 0;
     }
-    let first_pair = first_index.div_ceil(2);
-    let (pairs, tail) = rest.as_chunks_mut::<2>();
-    let count = pairs.len() as u64;
-    // Two loops: the generator and the transformation of one block vectorise together.
-    for (i, v) in pairs.iter_mut().enumerate() {
-        let (a, b) = pair(first_pair + i as u64);
-        *v = [a, b];
+}
+
+/// Writes a number per element, member `i & 1` of block `i >> 1` for the element's index `i`.
+#[inline(always)]
+fn strip_of_singles(
+    (stream, site): (Stream, u32),
+    out: &mut [f64],
+    index: impl Fn(usize) -> u64,
+    transform: impl Fn(f64, f64) -> (f64, f64),
+) {
+    let mut from = 0;
+    let (mut first, mut second) = ([0.0; BATCH], [0.0; BATCH]);
+    let mut indices = [0u64; BATCH];
+    for part in out.chunks_mut(BATCH) {
+        let count = part.len().next_multiple_of(8);
+        for (i, v) in indices[..part.len()].iter_mut().enumerate() {
+            *v = index(from + i);
+        }
+        for ((a, b), &i) in first[..count].iter_mut().zip(&mut second[..count]).zip(&indices) {
+            (*a, *b) = units(stream, site, i >> 1);
+        }
+        for ((a, b), &i) in first[..count].iter_mut().zip(&second[..count]).zip(&indices) {
+            let (x, y) = transform(*a, *b);
+            *a = if i & 1 == 0 { x } else { y };
+        }
+        part.copy_from_slice(&first[..part.len()]);
+        from += part.len();
     }
-    if let [v] = tail {
-        *v = pair(first_pair + count).0;
-    }
+}
+
+/// Both exponentials of a block.
+#[inline(always)]
+fn exponential_pair<const F: bool>(u: f64, v: f64) -> (f64, f64) {
+    (-log::<F>(u), -log::<F>(v))
 }
 
 leveled! {
     /// Normals of the indices `first_index..`.
     pub fn normal_strip(stream: Stream, site: u32, first_index: u64, out: &mut [f64]) {
-        strip_of_pairs(first_index, out, |i| normal_pair::<FUSED>(block(stream, site, i, 0)));
+        strip_of_pairs((stream, site), first_index, out, normal_pair::<FUSED>);
     }
 }
 
 leveled! {
     /// Uniforms of the indices `first_index..`.
     pub fn uniform_strip(stream: Stream, site: u32, first_index: u64, out: &mut [f64]) {
-        strip_of_pairs(first_index, out, |i| {
-            let (a, b) = block(stream, site, i, 0);
-            (unit(a), unit(b))
-        });
+        strip_of_pairs((stream, site), first_index, out, |u, v| (u, v));
     }
 }
 
 leveled! {
     /// Exponentials of the indices `first_index..`.
     pub fn exponential_strip(stream: Stream, site: u32, first_index: u64, out: &mut [f64]) {
-        strip_of_pairs(first_index, out, |i| {
-            let (a, b) = block(stream, site, i, 0);
-            (-log::<FUSED>(unit(a)), -log::<FUSED>(unit(b)))
-        });
+        strip_of_pairs((stream, site), first_index, out, exponential_pair::<FUSED>);
     }
 }
 
@@ -232,61 +295,54 @@ leveled! {
 leveled! {
     /// Normals of the given indices.
     pub fn normal_gather(stream: Stream, site: u32, indices: &[u64], out: &mut [f64]) {
-        for (v, &i) in out.iter_mut().zip(indices) {
-            *v = normal_at::<FUSED>(stream, site, i);
-        }
-    }
-}
-
-leveled! {
-    /// Uniforms of the given indices.
-    pub fn uniform_gather(stream: Stream, site: u32, indices: &[u64], out: &mut [f64]) {
-        for (v, &i) in out.iter_mut().zip(indices) {
-            *v = uniform_at(stream, site, i);
-        }
-    }
-}
-
-leveled! {
-    /// Exponentials of the given indices.
-    pub fn exponential_gather(stream: Stream, site: u32, indices: &[u64], out: &mut [f64]) {
-        for (v, &i) in out.iter_mut().zip(indices) {
-            *v = exponential_at::<FUSED>(stream, site, i);
-        }
+        let n = out.len().min(indices.len());
+        strip_of_singles((stream, site), &mut out[..n], |k| indices[k], normal_pair::<FUSED>);
     }
 }
 
 leveled! {
     /// Normals of the indices `first_index`, `first_index + stride`, ….
     pub fn normal_strided(stream: Stream, site: u32, first_index: u64, stride: u64, out: &mut [f64]) {
-        for (k, v) in out.iter_mut().enumerate() {
-            *v = normal_at::<FUSED>(stream, site, first_index.wrapping_add(stride.wrapping_mul(k as u64)));
-        }
+        let index = |k: usize| first_index.wrapping_add(stride.wrapping_mul(k as u64));
+        strip_of_singles((stream, site), out, index, normal_pair::<FUSED>);
+    }
+}
+
+leveled! {
+    /// Uniforms of the given indices.
+    pub fn uniform_gather(stream: Stream, site: u32, indices: &[u64], out: &mut [f64]) {
+        let n = out.len().min(indices.len());
+        strip_of_singles((stream, site), &mut out[..n], |k| indices[k], |u, v| (u, v));
     }
 }
 
 leveled! {
     /// Uniforms of the indices `first_index`, `first_index + stride`, ….
     pub fn uniform_strided(stream: Stream, site: u32, first_index: u64, stride: u64, out: &mut [f64]) {
-        for (k, v) in out.iter_mut().enumerate() {
-            *v = uniform_at(stream, site, first_index.wrapping_add(stride.wrapping_mul(k as u64)));
-        }
+        let index = |k: usize| first_index.wrapping_add(stride.wrapping_mul(k as u64));
+        strip_of_singles((stream, site), out, index, |u, v| (u, v));
+    }
+}
+
+leveled! {
+    /// Exponentials of the given indices.
+    pub fn exponential_gather(stream: Stream, site: u32, indices: &[u64], out: &mut [f64]) {
+        let n = out.len().min(indices.len());
+        strip_of_singles((stream, site), &mut out[..n], |k| indices[k], exponential_pair::<FUSED>);
     }
 }
 
 leveled! {
     /// Exponentials of the indices `first_index`, `first_index + stride`, ….
     pub fn exponential_strided(stream: Stream, site: u32, first_index: u64, stride: u64, out: &mut [f64]) {
-        for (k, v) in out.iter_mut().enumerate() {
-            *v = exponential_at::<FUSED>(stream, site, first_index.wrapping_add(stride.wrapping_mul(k as u64)));
-        }
+        let index = |k: usize| first_index.wrapping_add(stride.wrapping_mul(k as u64));
+        strip_of_singles((stream, site), out, index, exponential_pair::<FUSED>);
     }
 }
 
 /// Two uniforms in (0, 1) for use outside programs (starts of optimisers, permutations): block `index` of a site.
 pub fn uniform_pair(stream: Stream, site: u32, index: u64) -> (f64, f64) {
-    let (a, b) = block(stream, site, index, 0);
-    (unit(a), unit(b))
+    units(stream, site, index)
 }
 
 /// The functions above for machine code: (seed, step, site, first index, stride, out, n). A stride of 1 takes the

@@ -94,13 +94,18 @@ const LOG: [f64; 7] = [
 ];
 const SQRT_HALF_BITS: u64 = 0x3fe6_a09e_667f_3bcd;
 
-/// `(k, m)` with `x = 2^k m`, `sqrt(1/2) <= m < sqrt(2)`, for positive normal x; `k` as a real.
+/// `(k, m)` with `x = 2^k m`, `sqrt(1/2) <= m < sqrt(2)`, for positive normal x; `k` in two's complement.
 #[inline(always)]
-fn decompose(x: f64) -> (f64, f64) {
+fn decompose(x: f64) -> (u64, f64) {
     let t = x.to_bits().wrapping_add(0x3ff0_0000_0000_0000 - SQRT_HALF_BITS);
     let k = (t >> 52).wrapping_sub(1023);
-    let m = f64::from_bits((t & 0x000f_ffff_ffff_ffff).wrapping_add(SQRT_HALF_BITS));
-    (f64::from_bits(SHIFT.to_bits().wrapping_add(k)) - SHIFT, m)
+    (k, f64::from_bits((t & 0x000f_ffff_ffff_ffff).wrapping_add(SQRT_HALF_BITS)))
+}
+
+/// A small integer in two's complement as a real.
+#[inline(always)]
+fn to_real(k: u64) -> f64 {
+    f64::from_bits(SHIFT.to_bits().wrapping_add(k)) - SHIFT
 }
 
 /// `k log 2 + log(1 + f) + c` for small `c`, with `s = f / (2 + f)`.
@@ -118,7 +123,7 @@ pub(crate) fn log<const F: bool>(x: f64) -> f64 {
     let tiny = x < f64::MIN_POSITIVE;
     let scaled = if tiny { x * 18014398509481984.0 } else { x };
     let (k, m) = decompose(scaled);
-    let k = if tiny { k - 54.0 } else { k };
+    let k = if tiny { to_real(k) - 54.0 } else { to_real(k) };
     let f = m - 1.0;
     let value = log_series::<F>(k, f, f / (2.0 + f), 0.0);
     let value = if x == 0.0 { f64::NEG_INFINITY } else { value };
@@ -126,23 +131,27 @@ pub(crate) fn log<const F: bool>(x: f64) -> f64 {
     if x < f64::INFINITY { value } else { x }
 }
 
+/// `log(1 + x)` for -1 < x < inf.
 #[inline(always)]
-pub(crate) fn log1p<const F: bool>(x: f64) -> f64 {
+fn log1p_inside<const F: bool>(x: f64) -> f64 {
     let u = 1.0 + x;
     let (k, m) = decompose(u);
     let f = m - 1.0;
-    // What the sum above has lost, relative to u.
+    // What the sum above has lost, relative to u. Above 2^60 it does not matter; its scale stays in range.
     let lost = if x > 1.0 { 1.0 - (u - x) } else { x - (u - 1.0) };
+    let bounded = if x > 1152921504606846976.0 { 60 } else { k };
+    let scale = f64::from_bits(1023u64.wrapping_sub(bounded) << 52);
     let d = 2.0 + f;
     let inverse = 1.0 / (d * m);
-    let scale = f64::from_bits(((1023 - k as i64) as u64) << 52);
-    let c = lost * scale * (d * inverse);
-    let value = log_series::<F>(k, f, f * (m * inverse), c);
+    log_series::<F>(to_real(k), f, f * (m * inverse), lost * scale * (d * inverse))
+}
+
+#[inline(always)]
+pub(crate) fn log1p<const F: bool>(x: f64) -> f64 {
+    let value = log1p_inside::<F>(x);
     let value = if x == 0.0 { x } else { value };
     let value = if x == -1.0 { f64::NEG_INFINITY } else { value };
     let value = if x < -1.0 { f64::NAN } else { value };
-    // Above 2^60 the scale would leave its range; log1p(x) = log(x) there to the last bit.
-    let value = if x > 1152921504606846976.0 { log_series::<F>(k, f, f * (m * inverse), 0.0) } else { value };
     if x < f64::INFINITY { value } else { x }
 }
 
@@ -161,8 +170,8 @@ pub(crate) fn sigmoid<const F: bool>(x: f64) -> f64 {
 
 #[inline(always)]
 pub(crate) fn softplus<const F: bool>(x: f64) -> f64 {
-    let positive = if x > 0.0 { x } else { 0.0 };
-    positive + log1p::<F>(neg_abs_exp::<F>(x))
+    let positive = if x <= 0.0 { 0.0 } else { x };
+    positive + log1p_inside::<F>(neg_abs_exp::<F>(x))
 }
 
 #[inline(always)]
