@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod inference;
 pub mod ir;
 pub mod lower;
+pub mod codegen;
 pub mod runtime;
 pub mod specialize;
 pub mod syntax;
