@@ -4,11 +4,11 @@
 
 pub mod base;
 pub mod diagnostic;
-pub mod inference;
-pub mod ir;
-pub mod lower;
-pub mod codegen;
 pub mod runtime;
-pub mod specialize;
 pub mod syntax;
 pub mod types;
+pub mod ir;
+pub mod specialize;
+pub mod lower;
+pub mod codegen;
+pub mod inference;

@@ -7,6 +7,8 @@ mod emit;
 mod entry;
 mod operation;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use crate::ir::core::Scalar;
 use crate::lower::nest::{Nests, Routine, Span};

@@ -9,7 +9,7 @@ use crate::ir::core::Scalar;
 use crate::ir::op::Op;
 use crate::lower::nest::{LaneIndex, LaneNode, Operand, Place, Reg, Segment, WIDTH};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{types, InstBuilder, Type, Value};
+use cranelift_codegen::ir::{types, InstBuilder, MemFlagsData, Type, Value};
 use cranelift_frontend::Variable;
 
 /// Loops of at most so many groups are written out.
@@ -495,7 +495,7 @@ impl Emit<'_> {
     }
 
     fn cast(&mut self, value: Value, to: Type) -> Value {
-        let little = flags().with_endianness(cranelift_codegen::ir::Endianness::Little);
+        let little = MemFlagsData::new().with_endianness(cranelift_codegen::ir::Endianness::Little);
         self.b.ins().bitcast(to, little, value)
     }
 
