@@ -13,5 +13,6 @@ pub mod estimate;
 pub mod ad;
 pub mod opt;
 pub mod lower;
+pub mod codegen;
 pub mod inference;
 pub mod driver;

@@ -99,13 +99,6 @@ impl Lowerer {
             false => vec![0],
         };
         let pitch = self.pitch();
-        if summed.is_empty() {
-            let layout = if plan.mode == Mode::Inner { Layout::Strip } else { Layout::Plain };
-            let (kept, size) = kept_strides(&keep, &plan.extents, None, value_size);
-            let kept = kept.into_iter().map(|(l, s)| (l, s * factor(layout, pitch))).collect();
-            let acc = Acc { level: None, kept, size, layout, home: result.clone() };
-            return Target::Fold { fold, scalar, accs: vec![acc], result, outer: Vec::new() };
-        }
         let whole = kept_strides(&keep, &plan.extents, None, value_size).0;
         let result_factor = if plan.mode == Mode::Inner { signed(pitch) } else { 1 };
         let outer: Vec<(usize, i64)> =

@@ -74,7 +74,16 @@ impl Lowerer {
         let chunk = chunk_size(extents[0]);
         let chunks = if f.strip.is_some() { extents[0].div_ceil(chunk) } else { 1 };
         let plan = Plan { f, extents, mode, lanes: f.strip, varying, pitch };
-        let homes: Vec<Home> = f.results.iter().map(|&r| self.result_home(r)).collect();
+        let mut homes: Vec<Home> = Vec::new();
+        for (&result, collector) in f.results.iter().zip(&f.collectors) {
+            homes.push(match collector {
+                Collector::SumAt { .. } => {
+                    let size = self.ty(result).size();
+                    Home::Memory(self.result_slot(result, size))
+                }
+                _ => self.result_home(result),
+            });
+        }
         let outer_strip = self.strip.take();
         if mode != Mode::Scalar {
             self.strip = Some(Strip::new(pitch, plan.varying.clone()));
@@ -91,6 +100,11 @@ impl Lowerer {
         for (&result, home) in f.results.iter().zip(homes) {
             match home {
                 Home::Reg(r) => self.set_scalar(result, Operand::Reg(r)),
+                Home::Memory(place) if self.program.ty(result).is_scalar() => {
+                    let scalar = self.ty(result).scalar;
+                    let value = self.load(place, scalar);
+                    self.set_scalar(result, value);
+                }
                 Home::Memory(place) => self.set_array(result, place),
             }
         }
@@ -153,8 +167,14 @@ impl Lowerer {
 
     fn target(&mut self, plan: &Plan, number: usize, home: &Home, chunked: bool) -> Target {
         let value = plan.f.body.results[number];
+        let collects = match &plan.f.collectors[number] {
+            Collector::Collect => true,
+            // Summed over no index.
+            Collector::Sum { keep } => keep.len() == plan.extents.len(),
+            _ => false,
+        };
         match (&plan.f.collectors[number], home) {
-            (Collector::Collect, Home::Memory(place)) => {
+            (_, Home::Memory(place)) if collects => {
                 let ty = self.program.atom_type(value);
                 let mut shape = plan.extents.clone();
                 shape.push(ty.size());
@@ -164,17 +184,6 @@ impl Lowerer {
             }
             (Collector::SumAt { index, shape }, Home::Memory(place)) => {
                 Target::SumAt { place: place.clone(), index: index.clone(), shape: shape.clone() }
-            }
-            (Collector::SumAt { .. }, Home::Reg(_)) => {
-                let sum = Target::Fold {
-                    fold: Fold::Sum,
-                    scalar: self.program.atom_type(value).scalar,
-                    accs: Vec::new(),
-                    result: home.clone(),
-                    outer: Vec::new(),
-                };
-                self.fail("a `sum_at` needs an axis");
-                sum
             }
             _ => self.fold_target(plan, number, home.clone(), chunked),
         }

@@ -18,6 +18,7 @@ mod vectorise;
 
 use crate::ir::core::{Block, Program, Role, Scalar, Var};
 use lowerer::{Lowerer, Value, View};
+pub(crate) use scalar::small_integer;
 use nest::{Base, Nests, Place, Span};
 use std::collections::HashSet;
 

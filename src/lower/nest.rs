@@ -3,7 +3,7 @@
 //! Invariants:
 //! * every element in memory is one 8-byte word (real as f64, int as i64, bool as 0 or 1);
 //! * a register may be assigned more than once (loops, branches); lane registers live inside one segment only;
-//! * every slot has at least 8 words behind its last element, so reading a whole group of lanes stays inside memory;
+//! * every slot is whole groups of 8 words, at least one;
 //! * every address is in bounds: what the lowering could not prove it guards with [`Node::InBounds`] and a select.
 
 use crate::ir::core::{Noise, Scalar};
@@ -109,8 +109,18 @@ pub enum Linear {
     RowsDot { rows: Operand, d: usize, x: Place, b: Place, result: Place },
     /// Adds to `result`.
     RowsAxpy { rows: Operand, d: usize, x: Place, r: Place, result: Place },
-    /// `result[m, n] = a[m, k] b[k, n]`, operands with the strides given (rows, columns).
-    Gemm { m: usize, k: usize, n: usize, a: Place, a_strides: (i64, i64), b: Place, b_strides: (i64, i64), result: Place },
+    /// `result[m, n] = a[m, k] b[k, n]`, with strides of rows and columns.
+    Gemm {
+        m: usize,
+        k: usize,
+        n: usize,
+        a: Place,
+        a_strides: (i64, i64),
+        b: Place,
+        b_strides: (i64, i64),
+        result: Place,
+        result_strides: (i64, i64),
+    },
 }
 
 /// A loop over the elements of one strip: whole groups of lanes, then the rest one by one.
