@@ -135,6 +135,13 @@ pub struct Checker {
     pub biased: BTreeMap<String, ()>,
     /// Trace types of generated items and so on are checked as the user's.
     pub depth: u32,
+    /// Aliases of guides that could not be derived.
+    pub poisoned: HashSet<ItemId>,
+    /// Items of derived guides.
+    pub generated: Vec<ItemId>,
+    /// Sites for which no other strategy is left.
+    pub stuck: HashSet<NodeId>,
+    pub output: Vec<Diagnostic>,
     /// Items that call themselves, which are never entered.
     pub recursive: HashSet<ItemId>,
     /// Greater than 0 in an index: `/` of ints is whole division.
@@ -166,6 +173,10 @@ impl Checker {
             rejected: HashMap::new(),
             biased: BTreeMap::new(),
             depth: 0,
+            poisoned: HashSet::new(),
+            generated: Vec::new(),
+            stuck: HashSet::new(),
+            output: Vec::new(),
             recursive: HashSet::new(),
             whole_division: 0,
             in_strategy: 0,

@@ -154,15 +154,18 @@ impl Checker {
         }
         let scope = &self.loaded.items.modules[env.module.0 as usize].scope;
         let run = self.runs.last().map(|r| r.bindings.iter().map(|b| b.path.as_str()).collect::<Vec<_>>()).unwrap_or_default();
+        let library: Vec<&str> = super::library::names().collect();
+        let native: Vec<&str> = super::native::names().collect();
         let candidates = env
             .vars
             .iter()
             .map(|b| b.name.as_str())
             .chain(run)
             .chain(scope.keys().map(String::as_str))
-            .chain(super::library::names())
-            .chain(super::native::names());
+            .chain(library)
+            .chain(native);
         if let Some(near) = super::names::nearest(name, candidates) {
+            let near = near.to_owned();
             d = d.fix(format!("did you mean `{near}`?"));
         }
         self.report(d);
@@ -192,7 +195,7 @@ impl Checker {
             ItemKind::Gen(g) if g.params.is_empty() => self.apply_item(id, Vec::new(), span, env),
             ItemKind::Dist(d) if d.params.is_empty() => self.apply_item(id, Vec::new(), span, env),
             ItemKind::GuideAlias { value, .. } => {
-                if self.frames.iter().any(|f| f.item == Some(id)) {
+                if self.poisoned.contains(&id) || self.frames.iter().any(|f| f.item == Some(id)) {
                     return Val::Unknown;
                 }
                 let mut inner = Env::new(module, Mode::Pure);

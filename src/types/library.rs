@@ -9,7 +9,7 @@ pub fn file(number: u32) -> (String, &'static str) {
 }
 
 /// All names that the index knows, with repeats.
-pub fn names() -> impl Iterator<Item = &'static str> {
+pub fn names() -> impl Iterator<Item = &'static str> + use<> {
     INDEX.iter().map(|(name, _)| *name)
 }
 

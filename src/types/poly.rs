@@ -165,7 +165,7 @@ impl Poly {
 
     /// True if [`Poly::source`] is an expression that a program may contain.
     pub fn printable(&self) -> bool {
-        self.atoms().all(|a| !a.contains('?') && !a.contains('*'))
+        self.atoms().all(|a| !a.contains('?') && !a.contains("[*]"))
     }
 }
 

@@ -104,11 +104,12 @@ impl Checker {
                 };
                 if !finite {
                     let found = self.describe(&whole);
+                    let fix = self.instead_of_enumeration(d);
                     self.report(
                         Diagnostic::error("E0307", span, format!("the support of `{}` is {found}: it cannot be enumerated", d.name))
                             .label("sums over the support")
                             .note("enumeration needs a finite set of ints")
-                            .fix(self.instead_of_enumeration(d)),
+                            .fix(fix),
                     );
                     return Val::Unknown;
                 }

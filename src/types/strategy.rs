@@ -57,16 +57,24 @@ impl Checker {
 
     fn default_strategy(&mut self, d: &Rc<DistVal>, stmt: &Stmt, name: &str, env: &Env) -> Kind {
         let candidates = self.preferred();
-        let from = self.rejected.get(&stmt.id).copied().unwrap_or(0);
-        for (number, candidate) in candidates.iter().enumerate().skip(from) {
-            let Some(found) = self.find_strategy(candidate, d, env.module) else { continue };
-            let (_, errors) = self.quietly(|c| c.apply_strategy(&found, d, Vec::new(), stmt.span, stmt, name, true));
-            if errors > 0 {
-                continue;
+        let first = if self.stuck.contains(&stmt.id) { 0 } else { self.rejected.get(&stmt.id).copied().unwrap_or(0) };
+        // When nothing is left the first one that is valid stands, so that the error says what is wrong with it.
+        for from in [first, 0] {
+            for (number, candidate) in candidates.iter().enumerate().skip(from) {
+                let Some(found) = self.find_strategy(candidate, d, env.module) else { continue };
+                let (_, errors) = self.quietly(|c| c.apply_strategy(&found, d, Vec::new(), stmt.span, stmt, name, true));
+                if errors > 0 {
+                    continue;
+                }
+                if !self.stuck.contains(&stmt.id) {
+                    self.rejected.insert(stmt.id, number);
+                }
+                self.strategies.insert(stmt.id, candidate.clone());
+                return self.apply_strategy(&found, d, Vec::new(), stmt.span, stmt, name, true);
             }
-            self.rejected.insert(stmt.id, number);
-            self.strategies.insert(stmt.id, candidate.clone());
-            return self.apply_strategy(&found, d, Vec::new(), stmt.span, stmt, name, true);
+            if from > 0 {
+                self.stuck.insert(stmt.id);
+            }
         }
         if candidates.is_empty() {
             // Without a library nothing is preferred.

@@ -37,14 +37,14 @@ impl Checker {
             };
         };
         // One interval of the first axis after the other, each with its own tiling of the rest.
-        let mut left: Vec<&(&[Piece], Span)> = rows.iter().collect();
+        let mut left: Vec<(&[Piece], Span)> = rows.to_vec();
         let mut at = Poly::default();
         let mut rest: Option<Vec<Poly>> = None;
         let mut before: Option<Span> = None;
         let _ = head;
         while !left.is_empty() {
             let Some(start) = left.iter().position(|(p, _)| p.first().is_some_and(|p| p.from == at)) else {
-                let nearest = left[0];
+                let nearest = &left[0];
                 let from = &nearest.0[0].from;
                 // What starts before the end reached overlaps; what starts after it leaves a gap.
                 if let Some(before) = before
