@@ -2,7 +2,9 @@
 
 use super::super::core::{Contract, ContractKind, Prim, Scalar};
 use super::super::validate::{RowsKernel, rows_kernel};
-use super::{from_int, kernels};
+use super::from_int;
+use crate::runtime::gemm::{Strides, gemm};
+use crate::runtime::{linear, rows};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,12 +17,12 @@ pub(super) fn contract(c: &Contract, a: &[f64], a_shape: &[usize], b: &[f64], b_
             match rows_kernel(c) {
                 Some(RowsKernel::Dot) => {
                     let mut out = vec![0.0; rows];
-                    kernels::rows_dot(a, d, b, &mut out);
+                    rows::rows_dot(a, b, &mut out);
                     out
                 }
                 Some(RowsKernel::Axpy) => {
                     let mut out = vec![0.0; d];
-                    kernels::rows_axpy(a, d, b, &mut out);
+                    rows::rows_axpy(a, b, &mut out);
                     out
                 }
                 // Refused by the validator.
@@ -87,11 +89,14 @@ fn matrix_product(c: &Contract, a: &[f64], a_shape: &[usize], b: &[f64], b_shape
     let (m, k) = if a_transposed { (a_shape[1], a_shape[0]) } else { (a_shape[0], a_shape[1]) };
     let n = if b_transposed { b_shape[0] } else { b_shape[1] };
     let out_transposed = c.b_labels.contains(&c.out[0]);
-    let a_strides = if a_transposed { (1, a_shape[1]) } else { (a_shape[1], 1) };
-    let b_strides = if b_transposed { (1, b_shape[1]) } else { (b_shape[1], 1) };
-    let out_strides = if out_transposed { (1, m) } else { (n, 1) };
+    let strides = |columns: usize, transposed: bool| {
+        let plain = Strides::row_major(columns);
+        if transposed { plain.transposed() } else { plain }
+    };
     let mut out = vec![0.0; m * n];
-    kernels::gemm((m, k, n), (a, a_strides), (b, b_strides), (&mut out, out_strides));
+    let out_strides = strides(if out_transposed { m } else { n }, out_transposed);
+    let (a_strides, b_strides) = (strides(a_shape[1], a_transposed), strides(b_shape[1], b_transposed));
+    gemm((m, k, n), a, a_strides, b, b_strides, false, &mut out, out_strides);
     out
 }
 
@@ -101,14 +106,14 @@ pub(super) fn primitive(prim: &Prim, args: &[Arc<Vec<f64>>], shapes: &[Vec<usize
     let out = match prim {
         Prim::Cholesky => {
             let mut l = args[0].to_vec();
-            fine = kernels::cholesky(&mut l, shapes[0][0]);
+            fine = linear::cholesky_in_place(&mut l, shapes[0][0]);
             l
         }
         Prim::SolveLower { transposed } => {
             let n = shapes[0][0];
             let columns = shapes[1].get(1).copied().unwrap_or(1);
             let mut x = args[1].to_vec();
-            kernels::solve_lower(&args[0], n, &mut x, columns, *transposed);
+            linear::solve_lower(&args[0], n, columns, *transposed, &mut x);
             x
         }
         Prim::CumSum { reverse } => cumulative_sum(&args[0], *reverse),
