@@ -39,7 +39,7 @@ fn ill_conditioned_gaussian_is_exact() {
     let truth = hard_gaussian();
     let mut guide = Guide::derived(hard_gaussian(), Family::FullRank, Estimator::Sticking, 1);
     let outcome = fit(&mut guide, &config(1), &mut Silent).unwrap();
-    assert_eq!(outcome.status, FitStatus::Converged);
+    assert_eq!(outcome.status, FitStatus::Converged, "{:?} {:?}", outcome.method, outcome.trace);
     // With the exact posterior as guide every draw of the ELBO is the log evidence, 0.
     assert!(outcome.objective.mean.abs() < 1e-4, "{:?}", outcome.objective);
     for (i, row) in outcome.quantities.iter().enumerate() {
@@ -211,7 +211,8 @@ fn score_function_gradients_train() {
     assert!((outcome.parameters[0].1 - 4.0f64.ln()).abs() < 0.1, "{:?} {:?}", outcome.parameters, outcome.method);
     assert!(outcome.khat.is_none() && outcome.quantities.is_empty());
     assert!((outcome.tuned[0] - 1.0).abs() < 0.05);
-    assert_eq!(outcome.state[0], outcome.steps as f64);
+    // The step numbered 0 fails here too.
+    assert_eq!(outcome.state[0], (outcome.steps - 1) as f64);
 }
 
 #[test]
