@@ -9,7 +9,7 @@ use super::stop::{self, EpochReport};
 use super::summary::Estimate;
 use super::verdict::Ending;
 use super::whiten::Coordinates;
-use super::{dense, optimise};
+use super::{dense, newton, optimise};
 use crate::runtime::executable::{Status, Stream};
 
 /// Step numbers from here on are evaluations at fixed parameters, never training.
@@ -22,6 +22,8 @@ const BATCHES: usize = 10;
 const BAD_IN_A_ROW: usize = 25;
 const RETREATS: usize = 6;
 const CLIP: f64 = 10.0;
+/// Epochs after which a search may be repeated.
+const SEARCHED_EPOCHS: usize = 6;
 
 pub(crate) struct Trainer<'a> {
     pub(crate) bound: &'a mut dyn Bound,
@@ -109,7 +111,13 @@ impl<'a> Trainer<'a> {
     }
 
     /// From `start` until the stopping rule holds, the limit of steps comes, or the observer cancels.
-    pub(crate) fn run(&mut self, mut coordinates: Coordinates, start: Vec<f64>) -> Result<Trained, Failure> {
+    /// After an epoch that still gained much, the `searched` parameters are searched again from where it came to.
+    pub(crate) fn run(
+        &mut self,
+        mut coordinates: Coordinates,
+        start: Vec<f64>,
+        searched: &[usize],
+    ) -> Result<Trained, Failure> {
         let len = start.len();
         let choice = self.config.optimiser.unwrap_or_default();
         let tolerance = stop::tolerance(len);
@@ -217,6 +225,20 @@ impl<'a> Trainer<'a> {
             } else {
                 centre.copy_from_slice(&params);
                 coordinates.recentre(&centre);
+            }
+            let moving = gain.mean > 0.5 || drift.is_some_and(|d| d - noise > 1.0);
+            if moving && epoch < SEARCHED_EPOCHS && !searched.is_empty() {
+                let mut moved = centre.clone();
+                if let Some(found) = newton::search(self, &mut moved, searched) {
+                    let (gain, _) = self.gain(&centre, &moved, count);
+                    if gain.mean > -2.0 * gain.mcse {
+                        centre = moved;
+                    }
+                    coordinates.set_linear(searched, found.factor);
+                    coordinates.recentre(&centre);
+                    noise_before = f64::INFINITY;
+                }
+                continue;
             }
             if !worse && stop::settled(&report, tolerance) {
                 return Ok(Trained { params: centre, ending: Ending::Settled, trace });
