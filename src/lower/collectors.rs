@@ -5,8 +5,8 @@
 //! strip index), `Strip` (a strip an element: an index inside the strip).
 
 use super::levels::{Mode, Plan};
-use super::lowerer::{int, signed, strides, Lowerer};
-use super::nest::{Fold, Node, Operand, Place, Reg, LANES};
+use super::lowerer::{Lowerer, int, signed, strides};
+use super::nest::{Fold, LANES, Node, Operand, Place, Reg};
 use crate::ir::core::{Atom, Collector, Scalar};
 use crate::ir::op::Op;
 
@@ -280,7 +280,15 @@ impl Lowerer {
     }
 
     /// Chunk totals, in order, from the identity.
-    pub(super) fn combine(&mut self, area: &Place, size: usize, chunks: usize, fold: Fold, scalar: Scalar, result: &Home) {
+    pub(super) fn combine(
+        &mut self,
+        area: &Place,
+        size: usize,
+        chunks: usize,
+        fold: Fold,
+        scalar: Scalar,
+        result: &Home,
+    ) {
         self.each(size, |s, e| {
             let total = s.reg(scalar);
             s.nodes.push(Node::Copy { result: total, value: identity(fold, scalar) });

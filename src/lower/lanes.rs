@@ -1,6 +1,6 @@
 //! Values over a strip: how a variable reaches the open segment, and operations on it.
 
-use super::lowerer::{in_range, int_range, strides, LaneValue, Lowerer, Value, View};
+use super::lowerer::{LaneValue, Lowerer, Value, View, in_range, int_range, strides};
 use super::nest::{LaneIndex, LaneNode, Node, Operand, Place, Segment};
 use super::scalar::{may_be_zero, zero_of};
 use crate::ir::core::{Atom, Scalar, Var};

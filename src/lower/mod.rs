@@ -18,8 +18,8 @@ mod vectorise;
 
 use crate::ir::core::{Block, Program, Role, Scalar, Var};
 use lowerer::{Lowerer, Value, View};
-pub(crate) use scalar::small_integer;
 use nest::{Base, Nests, Place, Span};
+pub(crate) use scalar::small_integer;
 use std::collections::HashSet;
 
 /// Why Core could not be lowered: it was not valid, or not optimised Core.
@@ -111,4 +111,3 @@ fn load_used(s: &mut Lowerer, homes: &[(Var, Place, Scalar)], block: &Block) {
         }
     }
 }
-

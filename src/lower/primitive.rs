@@ -1,6 +1,6 @@
 //! Array primitives and contractions as scalar loops, moves and calls of the runtime's linear algebra.
 
-use super::lowerer::{int, signed, strides, Lowerer, Value, View};
+use super::lowerer::{Lowerer, Value, View, int, signed, strides};
 use super::nest::{Fold, Linear, Node, Operand, Place};
 use super::scalar::zero_of;
 use crate::ir::core::{Atom, Contract, ContractKind, Prim, Scalar, Type, Var};
@@ -173,7 +173,8 @@ impl Lowerer {
         let swapped = c.a_labels.len() == 1;
         let (x, v, x_labels, v_labels) =
             if swapped { (b, a, &c.b_labels, &c.a_labels) } else { (a, b, &c.a_labels, &c.b_labels) };
-        let (Some(&rows), Some(&d), [_, inner], [label]) = (x.shape.first(), x.shape.get(1), &x_labels[..], &v_labels[..])
+        let (Some(&rows), Some(&d), [_, inner], [label]) =
+            (x.shape.first(), x.shape.get(1), &x_labels[..], &v_labels[..])
         else {
             return self.fail("a rows contract is a matrix and a vector");
         };

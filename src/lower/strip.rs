@@ -2,9 +2,9 @@
 //! kernel calls and draws that need it (calls of one kernel merged over adjacent buffers), then nested loops and
 //! branches. What does not vary over the strip is scalar code before all of it.
 
-use super::collectors::{factor, Home, Layout, Target};
+use super::collectors::{Home, Layout, Target, factor};
 use super::levels::{Mode, Plan};
-use super::lowerer::{int, signed, strides, LaneValue, Lowerer, Value, View};
+use super::lowerer::{LaneValue, Lowerer, Value, View, int, signed, strides};
 use super::nest::{Fold, LaneIndex, LaneNode, Node, Operand, Place, WIDTH};
 use super::primitive::Spec;
 use super::scalar::{is_kernel, mirrored, zero_of};
@@ -289,10 +289,12 @@ impl Lowerer {
             _ => sink,
         };
         let size = self.program.atom_type(value).size();
-        self.each(size, |s, e| s.segment(|s| {
-            let element = s.array_element(value, e);
-            s.apply(sink, e, element);
-        }));
+        self.each(size, |s, e| {
+            s.segment(|s| {
+                let element = s.array_element(value, e);
+                s.apply(sink, e, element);
+            })
+        });
     }
 
     fn scatter_array(&mut self, value: Atom, sink: &Sink) {
@@ -302,19 +304,21 @@ impl Lowerer {
         wide.push(size);
         let mut index = index.clone();
         let pitch = signed(self.pitch());
-        self.each(size, |s, e| s.segment(|s| {
-            let element = s.array_element(value, e);
-            let scalar = s.scalar_of(element);
-            let mut at = Vec::new();
-            for ((&atom, &extent), step) in index.iter().zip(shape).zip(strides(&wide)) {
-                let range = s.lane_range(atom);
-                let index = s.lane_operand(atom);
-                let extent = (!super::lowerer::in_range(range, extent)).then_some(extent);
-                at.push(LaneIndex { index, stride: step * pitch, extent });
-            }
-            let place = place.at(e, pitch);
-            s.lane(LaneNode::Scatter { place, stride: 1, index: at, scalar, value: element });
-        }));
+        self.each(size, |s, e| {
+            s.segment(|s| {
+                let element = s.array_element(value, e);
+                let scalar = s.scalar_of(element);
+                let mut at = Vec::new();
+                for ((&atom, &extent), step) in index.iter().zip(shape).zip(strides(&wide)) {
+                    let range = s.lane_range(atom);
+                    let index = s.lane_operand(atom);
+                    let extent = (!super::lowerer::in_range(range, extent)).then_some(extent);
+                    at.push(LaneIndex { index, stride: step * pitch, extent });
+                }
+                let place = place.at(e, pitch);
+                s.lane(LaneNode::Scatter { place, stride: 1, index: at, scalar, value: element });
+            })
+        });
         index.clear();
     }
 
@@ -670,9 +674,9 @@ impl Schedule {
             match stmt {
                 _ if is_inline(stmt) => {
                     schedule.inline[level].push(i);
-                    schedule.buffered.extend(stmt.free_vars().into_iter().filter(|v| {
-                        available.get(v).is_some_and(|&a| a < level)
-                    }));
+                    schedule
+                        .buffered
+                        .extend(stmt.free_vars().into_iter().filter(|v| available.get(v).is_some_and(|&a| a < level)));
                 }
                 Stmt::Op { op, args, .. } => {
                     schedule.keep_earlier(args.iter().copied(), &available, level);
