@@ -4,9 +4,13 @@
 
 pub mod base;
 pub mod diagnostic;
+pub mod estimate;
 pub mod inference;
 pub mod ir;
+pub mod lower;
 pub mod runtime;
 pub mod specialize;
 pub mod syntax;
 pub mod types;
+pub mod ad;
+pub mod opt;
