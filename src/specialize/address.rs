@@ -93,7 +93,7 @@ impl<'a> Machine<'a> {
             return refuse(span, "an address outside a generative function");
         };
         if f.pieces.iter().any(|(k, _)| *k == key) {
-            return Err(Diagnostic::error("E0404", span, format!("address `{name}` repeats")).into());
+            return Err(Diagnostic::error("E0390", span, format!("address `{name}` repeats")).into());
         }
         f.pieces.push((key, value));
         Ok(())
@@ -261,14 +261,11 @@ impl<'a> Machine<'a> {
             let in_loop = self.affine(at[p]).0.is_some_and(|b| self.open.iter().any(|&(v, _)| v == b));
             let drawing_loop = self.open.iter().any(|&(v, _)| {
                 self.frames[k].pieces.iter().any(|(key, _)| {
-                    key.name == name && key.dims.iter().any(|d| matches!(d, Dim::At(a) if self.affine(*a).0 == Some(v)))
+                    key.name == name
+                        && key.dims.iter().any(|d| matches!(d, Dim::At(a) if self.affine(*a).0 == Some(v)))
                 })
             });
-            if unknown && drawing_loop
-                || !unknown
-                    && (low_high.0 < 0.0 || low_high.1 >= end as f64)
-                    && (in_loop || matches!(at[p], Atom::Int(_)) || drawing_loop)
-            {
+            if unknown && drawing_loop || !unknown && (low_high.0 < 0.0 || low_high.1 >= end as f64) && (in_loop || matches!(at[p], Atom::Int(_)) || drawing_loop) {
                 return Ok(None);
             }
         }
@@ -319,8 +316,10 @@ impl<'a> Machine<'a> {
             let fields: Vec<String> = fields.iter().map(|(n, _)| n.clone()).collect();
             let mut out = Vec::new();
             for f in fields {
-                let column: Vec<(PieceKey, Value<'a>)> =
-                    pieces.iter().filter_map(|(k, v)| v.field(&f).map(|x| (k.clone(), x.clone()))).collect();
+                let column: Vec<(PieceKey, Value<'a>)> = pieces
+                    .iter()
+                    .filter_map(|(k, v)| v.field(&f).map(|x| (k.clone(), x.clone())))
+                    .collect();
                 out.push((f, self.join(name, column, span)?));
             }
             return Ok(Value::record(out));
@@ -354,7 +353,13 @@ impl<'a> Machine<'a> {
     }
 
     /// The value with one axis per dimension, in their order.
-    fn full_rank(&mut self, key: &PieceKey, value: &Value<'a>, intervals: &[(i64, usize)], span: Span) -> R<Value<'a>> {
+    fn full_rank(
+        &mut self,
+        key: &PieceKey,
+        value: &Value<'a>,
+        intervals: &[(i64, usize)],
+        span: Span,
+    ) -> R<Value<'a>> {
         let mut atom = self.force(value, span)?;
         let mut ty = self.program.atom_type(atom);
         let mut order = key.order.clone();
@@ -403,7 +408,7 @@ impl<'a> Machine<'a> {
             let mut pieces = pieces;
             return match (pieces.pop(), pieces.is_empty()) {
                 (Some((_, v)), true) => Ok(v),
-                _ => Err(Diagnostic::error("E0404", span, format!("address `{name}` repeats")).into()),
+                _ => Err(Diagnostic::error("E0390", span, format!("address `{name}` repeats")).into()),
             };
         }
         let mut groups: Vec<((i64, usize), Vec<(Vec<(i64, usize)>, Value<'a>)>)> = Vec::new();
@@ -465,13 +470,9 @@ impl<'a> Machine<'a> {
             for &(var, len) in indices {
                 let position = key.dims.iter().position(|d| matches!(d, Dim::At(a) if self.affine(*a).0 == Some(var)));
                 let Some(p) = position else {
-                    return Err(Diagnostic::error(
-                        "E0404",
-                        span,
-                        format!("address `{}` repeats in this loop", key.name),
-                    )
-                    .fix(format!("give it the loop's index: `{}[i]`", key.name))
-                    .into());
+                    return Err(Diagnostic::error("E0390", span, format!("address `{}` repeats in this loop", key.name))
+                        .fix(format!("give it the loop's index: `{}[i]`", key.name))
+                        .into());
                 };
                 if let Dim::At(a) = key.dims[p] {
                     key.dims[p] = Dim::Range { from: self.affine(a).1, len };
@@ -489,5 +490,5 @@ impl<'a> Machine<'a> {
 }
 
 fn gap<T>(name: &str, span: Span) -> R<T> {
-    Err(Diagnostic::error("E0405", span, format!("the pieces of address `{name}` leave a gap or overlap")).into())
+    Err(Diagnostic::error("E0390", span, format!("the pieces of address `{name}` leave a gap or overlap")).into())
 }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 pub(super) enum Index {
     At(Atom),
     /// `from..from + len`
-    Slice(i64, usize),
+    Slice(Atom, usize),
     /// The whole axis.
     All,
 }
@@ -133,11 +133,8 @@ impl<'a> Machine<'a> {
                 Index::At(Atom::Int(i)) if *i < 0 || *i as u64 >= extent as u64 => {
                     return self.out_of_bounds(span, *i, extent);
                 }
-                Index::Slice(from, len) if *from < 0 || *from as usize + len > extent => {
-                    return refuse(
-                        span,
-                        format!("slice {from}..{} of an axis of extent {extent}", *from + *len as i64),
-                    );
+                Index::Slice(Atom::Int(from), len) if *from < 0 || *from as usize + len > extent => {
+                    return refuse(span, format!("slice {from}..{} of an axis of extent {extent}", *from + *len as i64));
                 }
                 _ => {}
             }
@@ -158,18 +155,20 @@ impl<'a> Machine<'a> {
         }
         match &array.repr {
             Repr::Fill(a) => return Ok(Value::fill(*a, array.scalar, shape)),
-            Repr::List(items) => match indices[0] {
-                Index::At(Atom::Int(i)) => {
-                    let item = items[i as usize].clone();
-                    return self.index(&item, &indices[1..], span);
+            Repr::List(items) => {
+                match indices[0] {
+                    Index::At(Atom::Int(i)) => {
+                        let item = items[i as usize].clone();
+                        return self.index(&item, &indices[1..], span);
+                    }
+                    Index::Slice(Atom::Int(from), len) if indices.len() == 1 => {
+                        let part = items[from as usize..from as usize + len].to_vec();
+                        return Ok(Value::Array(Array { scalar: array.scalar, shape, repr: Repr::List(part.into()) }));
+                    }
+                    Index::All if indices.len() == 1 => return Ok(Value::Array(array.clone())),
+                    _ => {}
                 }
-                Index::Slice(from, len) if indices.len() == 1 => {
-                    let part = items[from as usize..from as usize + len].to_vec();
-                    return Ok(Value::Array(Array { scalar: array.scalar, shape, repr: Repr::List(part.into()) }));
-                }
-                Index::All if indices.len() == 1 => return Ok(Value::Array(array.clone())),
-                _ => {}
-            },
+            }
             Repr::Known(k) => {
                 if let Some(part) = known_part(k, indices) {
                     return Ok(Value::known(Known { name: None, scalar: k.scalar, shape, values: part }));
@@ -189,7 +188,7 @@ impl<'a> Machine<'a> {
                 ViewAxis::From(offset) => match given.next() {
                     None | Some(Index::All) => ViewAxis::From(offset),
                     Some(Index::At(a)) => ViewAxis::At(self.op(Op::IAdd, &[*a, offset])),
-                    Some(Index::Slice(from, _)) => ViewAxis::From(self.op(Op::IAdd, &[Atom::Int(*from), offset])),
+                    Some(Index::Slice(from, _)) => ViewAxis::From(self.op(Op::IAdd, &[*from, offset])),
                 },
             });
         }
@@ -250,8 +249,9 @@ impl<'a> Machine<'a> {
             }
             Repr::View { .. } => {
                 let copy = array.clone();
-                let results =
-                    self.for_(&array.shape, vec![Collector::Collect], |m, idx| Ok(vec![m.element(&copy, idx)?]))?;
+                let results = self.for_(&array.shape, vec![Collector::Collect], |m, idx| {
+                    Ok(vec![m.element(&copy, idx)?])
+                })?;
                 Ok(results[0])
             }
         }
@@ -266,9 +266,12 @@ impl<'a> Machine<'a> {
             Value::Scalar(a) => Ok(Value::Scalar(self.to_real(*a))),
             Value::Range(from, to) => self.to_scalar_type(&range_array(*from, *to), scalar),
             Value::Array(array) if array.scalar != Scalar::Real => match &array.repr {
-                Repr::Known(k) => {
-                    Ok(Value::known(Known { name: None, scalar, shape: k.shape.clone(), values: k.values.clone() }))
-                }
+                Repr::Known(k) => Ok(Value::known(Known {
+                    name: None,
+                    scalar,
+                    shape: k.shape.clone(),
+                    values: k.values.clone(),
+                })),
                 Repr::List(items) => {
                     let items: R<Vec<_>> = items.iter().map(|v| self.to_scalar_type(v, scalar)).collect();
                     let shape = array.shape.clone();
@@ -333,8 +336,7 @@ impl<'a> Machine<'a> {
             }
         }
         let Some(shape) = shape else {
-            let atoms: Vec<Atom> =
-                arrays.iter().filter_map(|v| if let Value::Scalar(a) = v { Some(*a) } else { None }).collect();
+            let atoms: Vec<Atom> = arrays.iter().filter_map(|v| if let Value::Scalar(a) = v { Some(*a) } else { None }).collect();
             return Ok(Value::Scalar(f(self, &atoms)?));
         };
         let static_parts = arrays.iter().all(|v| match v {
@@ -412,8 +414,10 @@ impl<'a> Machine<'a> {
             Some(Value::Tuple(first)) => {
                 let mut parts = Vec::new();
                 for k in 0..first.len() {
-                    let column: Option<Vec<Value<'a>>> =
-                        items.iter().map(|v| if let Value::Tuple(t) = v { t.get(k).cloned() } else { None }).collect();
+                    let column: Option<Vec<Value<'a>>> = items
+                        .iter()
+                        .map(|v| if let Value::Tuple(t) = v { t.get(k).cloned() } else { None })
+                        .collect();
                     let Some(column) = column else {
                         return refuse(span, "elements of different form");
                     };
@@ -483,11 +487,10 @@ impl<'a> Machine<'a> {
                 }
                 _ => {
                     let array = array.clone();
-                    let results =
-                        self.for_(&array.shape.clone(), vec![Collector::Sum { keep: vec![] }], |m, idx| {
-                            let x = m.element(&array, idx)?;
-                            Ok(vec![if m.scalar_of(x) == Scalar::Bool { m.to_real(x) } else { x }])
-                        })?;
+                    let results = self.for_(&array.shape.clone(), vec![Collector::Sum { keep: vec![] }], |m, idx| {
+                        let x = m.element(&array, idx)?;
+                        Ok(vec![if m.scalar_of(x) == Scalar::Bool { m.to_real(x) } else { x }])
+                    })?;
                     Ok(results[0])
                 }
             },
@@ -535,8 +538,7 @@ impl<'a> Machine<'a> {
             ([m, _], [_, n]) => ((b"ij", b"jk", b"ik"), vec![*m, *n]),
             _ => return refuse(span, format!("`@` of shapes {ls:?} and {rs:?}")),
         };
-        let labels = (offsets(labels.0), offsets(labels.1), offsets(labels.2));
-        let atom = self.contract(x, y, (&labels.0, &labels.1, &labels.2), shape.clone());
+        let atom = self.contract(x, y, labels, shape.clone());
         Ok(Value::core(atom, Scalar::Real, shape))
     }
 
@@ -559,7 +561,7 @@ impl<'a> Machine<'a> {
             return Ok(total.unwrap_or(Atom::Real(0.0)));
         }
         let (x, y) = (self.force_array(left)?, self.force_array(right)?);
-        Ok(self.contract(x, y, (&[0], &[0], &[]), Vec::new()))
+        Ok(self.contract(x, y, (b"i", b"i", b""), Vec::new()))
     }
 
     fn hoisted_row_product(&mut self, row: &Array<'a>, vector: &Array<'a>) -> R<Option<Atom>> {
@@ -583,7 +585,7 @@ impl<'a> Machine<'a> {
         }
         let product = self.at_depth(depth - 1, |m| {
             let v = m.force_array(vector)?;
-            Ok(m.contract(*base, v, (&[0, 1], &[1], &[0]), vec![shape[0]]))
+            Ok(m.contract(*base, v, (b"ij", b"j", b"i"), vec![shape[0]]))
         })?;
         Ok(Some(self.read(product, &[Atom::Var(*i)])))
     }
@@ -679,7 +681,7 @@ impl<'a> Machine<'a> {
             Value::Record(fields) => fields.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
             Value::Dist(d) => d.args.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
             Value::Bijector(b) => b.args.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
-            Value::Item(_) | Value::Native(_) | Value::Text(_) => Ok(()),
+            Value::Item(_) | Value::Native(_) | Value::Text => Ok(()),
             other => refuse(span, format!("{} can't be chosen or collected at run time", other.kind())),
         }
     }
@@ -816,10 +818,6 @@ impl<'a> Machine<'a> {
     }
 }
 
-fn offsets(labels: &[u8]) -> Vec<u8> {
-    labels.iter().map(|l| l - b'i').collect()
-}
-
 /// `from..to` as an array of ints.
 pub(super) fn range_array<'a>(from: i64, to: i64) -> Value<'a> {
     let values: Vec<f64> = (from..to.max(from)).map(|i| i as f64).collect();
@@ -847,7 +845,8 @@ fn known_part(k: &Known, indices: &[Index]) -> Option<Vec<f64>> {
         ranges.push(match indices.get(axis) {
             Some(Index::At(Atom::Int(i))) => (*i as usize, 1),
             Some(Index::At(_)) => return None,
-            Some(Index::Slice(from, len)) => (*from as usize, *len),
+            Some(Index::Slice(Atom::Int(from), len)) => (*from as usize, *len),
+            Some(Index::Slice(..)) => return None,
             Some(Index::All) | None => (0, extent),
         });
     }
