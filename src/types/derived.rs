@@ -68,12 +68,9 @@ impl Checker {
                 self.poisoned.insert(alias);
                 continue;
             };
-            match self.derive_guide(name, &family, &model.value, entry.module) {
-                Some(guide) => derived.push(guide),
-                None => {
-                    self.poisoned.insert(alias);
-                }
-            }
+            derived.extend(self.derive_guide(name, &family, &model.value, entry.module));
+            // The alias itself is done with: its name now means the guide, or nothing.
+            self.poisoned.insert(alias);
         }
         derived
     }
