@@ -3,5 +3,10 @@
 
 pub mod builder;
 pub mod core;
+pub mod generate;
+pub mod interpret;
 pub mod op;
+pub mod parse;
+pub mod print;
+pub mod validate;
 pub mod walk;
