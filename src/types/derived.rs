@@ -72,12 +72,9 @@ impl Checker {
                 self.poisoned.insert(alias);
                 continue;
             };
-            match self.derive_guide(name, &family, &model.value, entry.module) {
-                Some(guide) => derived.push(guide),
-                None => {
-                    self.poisoned.insert(alias);
-                }
-            }
+            derived.extend(self.derive_guide(name, &family, &model.value, entry.module));
+            // The alias itself is done with: its name now means the guide, or nothing.
+            self.poisoned.insert(alias);
         }
         derived
     }
@@ -518,7 +515,13 @@ pub fn replace_words(text: &str, by: &[(String, String)]) -> String {
         let named = rest.starts_with(':') && !rest.starts_with("::");
         let field = out.ends_with('.') && !out.ends_with("..");
         match by.iter().find(|(w, _)| w == word) {
-            Some((_, new)) if !named && !field => out.push_str(new),
+            Some((_, new)) if !named && !field => {
+                // Brackets and commas around it make parentheses needless.
+                let open = out.trim_end().ends_with(['[', '(', ',']);
+                let close = rest.starts_with([']', ')', ',']);
+                let bare = new.strip_prefix('(').and_then(|n| n.strip_suffix(')')).filter(|n| !n.contains(['(', ')']));
+                out.push_str(bare.filter(|_| open && close).unwrap_or(new));
+            }
             _ => out.push_str(word),
         }
     }
@@ -532,9 +535,6 @@ mod tests {
     #[test]
     fn whole_words_only() {
         let by = [("n".to_owned(), "(J + 2)".to_owned()), ("scale".to_owned(), "q_scale".to_owned())];
-        assert_eq!(
-            replace_words("f(ones(n), scale: scale, a.n, ann)", &by),
-            "f(ones((J + 2)), scale: q_scale, a.n, ann)"
-        );
+        assert_eq!(replace_words("f(ones(n), scale: scale, a.n, ann)", &by), "f(ones(J + 2), scale: q_scale, a.n, ann)");
     }
 }

@@ -659,6 +659,10 @@ impl Checker {
     /// Names of library distributions are not known here; those that are loaded with this support are.
     fn suggest_support(&mut self, wanted: &Num) -> String {
         let mut names: Vec<String> = Vec::new();
+        if self.mute > 0 {
+            return String::new();
+        }
+        self.loaded.whole_folder("distributions/");
         for id in 0..self.loaded.items.items.len() {
             let entry = &self.loaded.items.items[id];
             let (item, module) = (entry.item.clone(), entry.module);

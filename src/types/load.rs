@@ -175,15 +175,27 @@ impl Loaded {
                 continue;
             }
             for number in library::files_of(&word) {
-                if !self.library.insert(number) {
-                    continue;
-                }
-                let (name, text) = library::file(number);
-                let file = self.sources.add(name.clone(), text, true);
-                self.module(file, &name, true);
-                self.mention(text, &HashSet::new());
+                self.library_file(number);
             }
         }
+    }
+
+    fn library_file(&mut self, number: u32) {
+        if !self.library.insert(number) {
+            return;
+        }
+        let (name, text) = library::file(number);
+        let file = self.sources.add(name.clone(), text, true);
+        self.module(file, &name, true);
+        self.mention(text, &HashSet::new());
+    }
+
+    /// Loads all files of a folder of the library: for suggestions.
+    pub fn whole_folder(&mut self, folder: &str) {
+        for number in library::files_under(folder).collect::<Vec<_>>() {
+            self.library_file(number);
+        }
+        self.settle();
     }
 }
 
