@@ -4,8 +4,8 @@
 use provi::codegen::compile;
 use provi::ir::{interpret::Interpreter, parse::parse};
 use provi::lower::lower;
-use provi::runtime::pool::Pool;
 use provi::runtime::executable::{Array, Executable, Stream};
+use provi::runtime::pool::Pool;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;

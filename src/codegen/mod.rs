@@ -14,12 +14,12 @@ mod threads;
 use crate::ir::core::Scalar;
 use crate::lower::nest::{Nests, Routine, Span};
 use crate::runtime::executable::{Array, Executable, Status, Stream, Values};
-use cranelift_codegen::ir::{types, AbiParam, UserFuncName};
+use crate::runtime::pool::Pool;
+use cranelift_codegen::ir::{AbiParam, UserFuncName, types};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module};
-use crate::runtime::pool::Pool;
 use emit::Emit;
 use std::sync::Arc;
 use threads::Threads;
@@ -174,10 +174,7 @@ fn new_module() -> Result<JITModule, CodegenError> {
     ] {
         flags.set(name, value).map_err(error)?;
     }
-    let isa = cranelift_native::builder()
-        .map_err(error)?
-        .finish(settings::Flags::new(flags))
-        .map_err(error)?;
+    let isa = cranelift_native::builder().map_err(error)?.finish(settings::Flags::new(flags)).map_err(error)?;
     Ok(JITModule::new(JITBuilder::with_isa(isa, cranelift_module::default_libcall_names())))
 }
 

@@ -3,7 +3,7 @@
 use super::compile;
 use crate::ir::core::{Program, Role};
 use crate::ir::parse::parse;
-use crate::ir::validate::{validate, Form};
+use crate::ir::validate::{Form, validate};
 use crate::ir::{generate, interpret::Interpreter};
 use crate::lower::lower;
 use crate::runtime::executable::{Array, Executable, Stream};

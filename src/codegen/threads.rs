@@ -2,8 +2,8 @@
 
 use super::{Context, Function, Words};
 use crate::runtime::pool::Pool;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The pool and as many scratch areas as it has threads.
 pub(super) struct Threads {

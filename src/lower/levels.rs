@@ -1,15 +1,15 @@
 //! The loops of one `for`: chunks of its first index, then its indices in order; the vectorised one becomes a loop
 //! over strips, with those inside it as loops around segments.
 
-use super::collectors::{fold_of, Home, Layout, Target};
+use super::collectors::{Home, Layout, Target, fold_of};
 use super::cost;
-use super::lowerer::{int, signed, strides, Lowerer, Value, View};
+use super::lowerer::{Lowerer, Value, View, int, signed, strides};
 use super::nest::{Fold, Node, Operand, Place};
 use super::rows::Rows;
 use super::scalar::zero_of;
 use super::strip::Strip;
 use super::vectorise::{self, Vectorised};
-use crate::ir::core::{chunk_size, Atom, Collector, For, Scalar, Stmt, Var};
+use crate::ir::core::{Atom, Collector, For, Scalar, Stmt, Var, chunk_size};
 use crate::ir::op::Op;
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -127,11 +127,7 @@ impl Lowerer {
 
     fn result_home(&mut self, var: Var) -> Home {
         let ty = self.ty(var);
-        if ty.is_scalar() {
-            Home::Reg(self.reg(ty.scalar))
-        } else {
-            Home::Memory(self.result_slot(var, ty.size()))
-        }
+        if ty.is_scalar() { Home::Reg(self.reg(ty.scalar)) } else { Home::Memory(self.result_slot(var, ty.size())) }
     }
 
     fn chunked(&mut self, plan: &Plan, homes: &[Home], chunk: usize, chunks: usize) {
@@ -345,7 +341,11 @@ impl Lowerer {
         }
         let targets: Vec<Target> = (0..homes.len()).map(|i| self.target(&plan, i, &homes[i], false)).collect();
         self.start_targets(&plan, &targets);
-        self.run(&plan, &targets, &Chunk { index: Operand::Int(0), start: Operand::Int(0), count: int(plan.extents[0]) });
+        self.run(
+            &plan,
+            &targets,
+            &Chunk { index: Operand::Int(0), start: Operand::Int(0), count: int(plan.extents[0]) },
+        );
         for (&result, home) in f.results.iter().zip(homes) {
             if let Home::Memory(place) = home {
                 self.set_strips(result, place);

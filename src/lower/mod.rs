@@ -15,13 +15,14 @@ mod primitive;
 mod print;
 mod rows;
 mod scalar;
+mod schedule;
 mod strip;
 mod vectorise;
 
 use crate::ir::core::{Block, Program, Role, Scalar, Var};
 use lowerer::{Lowerer, Value, View};
-pub(crate) use scalar::small_integer;
 use nest::{Base, Nests, Place, Span};
+pub(crate) use scalar::small_integer;
 use std::collections::HashSet;
 
 /// Why Core could not be lowered: it was not valid, or not optimised Core.
@@ -109,4 +110,3 @@ fn load_used(s: &mut Lowerer, homes: &[(Var, Place, Scalar)], block: &Block) {
         }
     }
 }
-

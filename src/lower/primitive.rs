@@ -1,9 +1,9 @@
 //! Array primitives and contractions as scalar loops, moves and calls of the runtime's linear algebra.
 
-use super::lowerer::{int, signed, strides, Lowerer, Value, View};
+use super::lowerer::{Lowerer, Value, View, int, signed, strides};
 use super::nest::{Fold, Linear, Node, Operand, Place};
 use super::scalar::zero_of;
-use crate::ir::core::{chunk_size, Atom, Contract, ContractKind, Prim, Scalar, Type, Var};
+use crate::ir::core::{Atom, Contract, ContractKind, Prim, Scalar, Type, Var, chunk_size};
 use crate::ir::op::Op;
 
 impl Lowerer {
@@ -173,7 +173,8 @@ impl Lowerer {
         let swapped = c.a_labels.len() == 1;
         let (x, v, x_labels, v_labels) =
             if swapped { (b, a, &c.b_labels, &c.a_labels) } else { (a, b, &c.a_labels, &c.b_labels) };
-        let (Some(&rows), Some(&d), [_, inner], [label]) = (x.shape.first(), x.shape.get(1), &x_labels[..], &v_labels[..])
+        let (Some(&rows), Some(&d), [_, inner], [label]) =
+            (x.shape.first(), x.shape.get(1), &x_labels[..], &v_labels[..])
         else {
             return self.fail("a rows contract is a matrix and a vector");
         };
@@ -189,7 +190,8 @@ impl Lowerer {
     /// Sums over rows: each chunk from 0.0, chunks in order.
     fn rows_by_chunks(&mut self, rows: usize, d: usize, x: &Place, r: &Place, result: &Place) {
         let chunk = chunk_size(rows);
-        let zeros = |to: &Place| Node::Fill { to: to.clone(), scalar: Scalar::Real, value: Operand::Real(0.0), count: d };
+        let zeros =
+            |to: &Place| Node::Fill { to: to.clone(), scalar: Scalar::Real, value: Operand::Real(0.0), count: d };
         self.nodes.push(zeros(result));
         if rows <= chunk {
             let (x, r, result) = (x.clone(), r.clone(), result.clone());

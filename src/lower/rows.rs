@@ -6,10 +6,10 @@
 
 use super::collectors::Home;
 use super::levels::{Mode, Plan};
-use super::lowerer::{signed, Lowerer};
+use super::lowerer::{Lowerer, signed};
 use super::nest::{Fold, Linear, Node, Operand, Place};
 use super::vectorise;
-use crate::ir::core::{chunk_size, Atom, Block, Collector, Contract, ContractKind, For, Scalar, Stmt, Var};
+use crate::ir::core::{Atom, Block, Collector, Contract, ContractKind, For, Scalar, Stmt, Var, chunk_size};
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 
@@ -66,9 +66,7 @@ fn reads_only_at(block: &Block, array: Var, index: Var) -> bool {
             Stmt::Op { op: Op::Read, args, .. } if is_array(&args[0]) => args[1..] == [Atom::Var(index)],
             Stmt::Op { args, .. } | Stmt::Array { args, .. } => !args.iter().any(is_array),
             Stmt::Contract(c) => !is_array(&c.a) && !is_array(&c.b),
-            Stmt::Loop(l) => {
-                !l.carried.iter().any(|(_, a)| is_array(a)) && reads_only_at(&l.body, array, index)
-            }
+            Stmt::Loop(l) => !l.carried.iter().any(|(_, a)| is_array(a)) && reads_only_at(&l.body, array, index),
             Stmt::For(_) | Stmt::If(_) => stmt.regions().iter().all(|b| reads_only_at(b, array, index)),
             Stmt::Draw(_) | Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => true,
         })
@@ -92,7 +90,8 @@ fn groups(s: &Lowerer, stmts: &[Stmt]) -> HashMap<usize, Group> {
             }
         } else if let Some(&maker) = defined.get(&v) {
             let Stmt::For(f) = &stmts[maker] else { continue };
-            let collected = f.results.iter().zip(&f.collectors).any(|(&r, c)| r == v && matches!(c, Collector::Collect));
+            let collected =
+                f.results.iter().zip(&f.collectors).any(|(&r, c)| r == v && matches!(c, Collector::Collect));
             let matrix_first = defined.get(&x).is_none_or(|&at| at < maker);
             if collected && f.indices.len() == 1 && matrix_first && maker < i {
                 groups.entry(maker).or_default().axpys.push(i);
@@ -110,8 +109,7 @@ impl Lowerer {
             Stmt::For(f) => vectorise::choose(self, f, 0).is_some_and(|v| v.index == 0),
             _ => false,
         });
-        let moved: HashSet<usize> =
-            groups.values().flat_map(|g| g.dots.iter().chain(&g.axpys).copied()).collect();
+        let moved: HashSet<usize> = groups.values().flat_map(|g| g.dots.iter().chain(&g.axpys).copied()).collect();
         for (i, stmt) in stmts.iter().enumerate() {
             if moved.contains(&i) {
                 continue;

@@ -1,6 +1,6 @@
 //! Statements as scalar code: one element at a time, loops as loops.
 
-use super::lowerer::{int, signed, strides, Lowerer, Value, View};
+use super::lowerer::{Lowerer, Value, View, int, signed, strides};
 use super::nest::{Node, Operand, Place};
 use crate::ir::core::{Atom, Collector, Draw, If, Loop, Noise, Scalar, Stmt};
 use crate::ir::op::Op;

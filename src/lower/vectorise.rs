@@ -58,7 +58,12 @@ pub(super) fn choose(s: &mut Lowerer, f: &For, streamed: usize) -> Option<Vector
     let extent = f.indices[index].1;
     let fits = |pitch: usize| (strips + streamed).saturating_mul(pitch * 8) <= STRIP_BYTES;
     let pitch = [256, 128, 64, 32].into_iter().find(|&p| fits(p)).unwrap_or(32).min(extent.div_ceil(8) * 8);
-    (strips.saturating_mul(pitch * 8) <= MOST_BYTES).then_some(Vectorised { f, index, varying: Rc::new(varying), pitch })
+    (strips.saturating_mul(pitch * 8) <= MOST_BYTES).then_some(Vectorised {
+        f,
+        index,
+        varying: Rc::new(varying),
+        pitch,
+    })
 }
 
 /// Adds what varies in `block`, given what varies outside.
