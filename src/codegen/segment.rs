@@ -132,12 +132,10 @@ impl Emit<'_> {
 
     /// An operand as lanes: splat if it is the same for all.
     fn lane_value(&mut self, operand: Operand, scalar: Scalar) -> Lanes {
-        if let Operand::Reg(r) = operand {
-            if self.regs[r.0 as usize].lanes {
-                if let Some(lanes) = self.lanes[r.0 as usize] {
-                    return lanes;
-                }
-            }
+        if let Operand::Reg(r) = operand
+            && let (true, Some(lanes)) = (self.regs[r.0 as usize].lanes, self.lanes[r.0 as usize])
+        {
+            return lanes;
         }
         let value = self.value(operand);
         if !self.wide {

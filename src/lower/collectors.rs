@@ -109,12 +109,7 @@ impl Lowerer {
             let (kept, size) = kept_strides(&keep, &plan.extents, Some(level), value_size);
             let kept = kept.into_iter().map(|(l, s)| (l, s * factor(layout, pitch))).collect();
             let words = size * usize::try_from(factor(layout, pitch)).unwrap_or(1);
-            let in_result = position == 0
-                && match (plan.mode, layout) {
-                    (Mode::Inner, _) => true,
-                    (_, Layout::Plain) => true,
-                    _ => false,
-                };
+            let in_result = position == 0 && (plan.mode == Mode::Inner || layout == Layout::Plain);
             // The result is addressed by kept indices outside as well; an accumulator there sums straight into it.
             let home = if in_result && (outer.is_empty() || plan.mode == Mode::Inner || !chunked) {
                 result.clone()

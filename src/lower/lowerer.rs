@@ -215,10 +215,10 @@ impl Lowerer {
     }
 
     pub(super) fn view(&mut self, atom: Atom) -> View {
-        if let Atom::Var(v) = atom {
-            if let Some(Value::Array(view) | Value::LaneArray(view)) = self.values.get(&v) {
-                return view.clone();
-            }
+        if let Atom::Var(v) = atom
+            && let Some(Value::Array(view) | Value::LaneArray(view)) = self.values.get(&v)
+        {
+            return view.clone();
         }
         self.fail("an array is used before its definition");
         View { place: Place::new(Base::Frame, 0), shape: self.program.atom_type(atom).shape }

@@ -6,13 +6,16 @@
 
 mod collectors;
 mod convert;
+mod cost;
 mod lanes;
 mod levels;
 mod lowerer;
 pub mod nest;
 mod primitive;
 mod print;
+mod rows;
 mod scalar;
+mod schedule;
 mod strip;
 mod vectorise;
 
@@ -66,9 +69,7 @@ pub fn lower(program: &Program) -> Result<Nests, LowerError> {
     }
     let setup = Block { stmts: program.setup.clone(), results: Vec::new() };
     load_used(&mut s, &homes, &setup);
-    for stmt in &program.setup {
-        s.top_level(stmt);
-    }
+    s.top_block(&program.setup);
     for stmt in &program.setup {
         for var in stmt.results() {
             if let Some(Value::Scalar(operand)) = s.values.get(&var).cloned() {
@@ -80,9 +81,7 @@ pub fn lower(program: &Program) -> Result<Nests, LowerError> {
     }
     s.nests.setup = s.take_routine();
     load_used(&mut s, &homes, &program.step);
-    for stmt in &program.step.stmts {
-        s.top_level(stmt);
-    }
+    s.top_block(&program.step.stmts);
     for &result in &program.step.results {
         let ty = program.atom_type(result);
         let offset = s.nests.frame;

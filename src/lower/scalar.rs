@@ -75,12 +75,6 @@ pub(crate) fn small_integer(n: f64) -> bool {
 }
 
 impl Lowerer {
-    /// A statement of `setup` or `step` itself.
-    pub(super) fn top_level(&mut self, stmt: &Stmt) {
-        self.scratch = 0;
-        self.stmt(stmt);
-    }
-
     pub(super) fn stmts(&mut self, stmts: &[Stmt]) {
         for stmt in stmts {
             self.stmt(stmt);

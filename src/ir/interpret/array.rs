@@ -1,6 +1,6 @@
 //! Contracts and array primitives on whole arrays of cells.
 
-use super::super::core::{Contract, ContractKind, Prim, Scalar};
+use super::super::core::{chunk_size, Contract, ContractKind, Prim, Scalar};
 use super::super::validate::{RowsKernel, rows_kernel};
 use super::from_int;
 use crate::runtime::gemm::{Strides, gemm};
@@ -22,7 +22,12 @@ pub(super) fn contract(c: &Contract, a: &[f64], a_shape: &[usize], b: &[f64], b_
                 }
                 Some(RowsKernel::Axpy) => {
                     let mut out = vec![0.0; d];
-                    rows::rows_axpy(a, b, &mut out);
+                    let chunk = chunk_size(rows);
+                    for (x, r) in a.chunks((chunk * d).max(1)).zip(b.chunks(chunk)) {
+                        let mut total = vec![0.0; d];
+                        rows::rows_axpy(x, r, &mut total);
+                        out.iter_mut().zip(&total).for_each(|(o, t)| *o += t);
+                    }
                     out
                 }
                 // Refused by the validator.
