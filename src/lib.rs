@@ -3,6 +3,7 @@
 //! The rooms, in dependency order; a room uses only those before it.
 
 pub mod base;
+pub mod data;
 pub mod diagnostic;
 pub mod runtime;
 pub mod syntax;
