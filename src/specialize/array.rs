@@ -13,7 +13,7 @@ use std::rc::Rc;
 pub(super) enum Index {
     At(Atom),
     /// `from..from + len`
-    Slice(i64, usize),
+    Slice(Atom, usize),
     /// The whole axis.
     All,
 }
@@ -133,7 +133,7 @@ impl<'a> Machine<'a> {
                 Index::At(Atom::Int(i)) if *i < 0 || *i as u64 >= extent as u64 => {
                     return self.out_of_bounds(span, *i, extent);
                 }
-                Index::Slice(from, len) if *from < 0 || *from as usize + len > extent => {
+                Index::Slice(Atom::Int(from), len) if *from < 0 || *from as usize + len > extent => {
                     return refuse(span, format!("slice {from}..{} of an axis of extent {extent}", *from + *len as i64));
                 }
                 _ => {}
@@ -161,7 +161,7 @@ impl<'a> Machine<'a> {
                         let item = items[i as usize].clone();
                         return self.index(&item, &indices[1..], span);
                     }
-                    Index::Slice(from, len) if indices.len() == 1 => {
+                    Index::Slice(Atom::Int(from), len) if indices.len() == 1 => {
                         let part = items[from as usize..from as usize + len].to_vec();
                         return Ok(Value::Array(Array { scalar: array.scalar, shape, repr: Repr::List(part.into()) }));
                     }
@@ -188,7 +188,7 @@ impl<'a> Machine<'a> {
                 ViewAxis::From(offset) => match given.next() {
                     None | Some(Index::All) => ViewAxis::From(offset),
                     Some(Index::At(a)) => ViewAxis::At(self.op(Op::IAdd, &[*a, offset])),
-                    Some(Index::Slice(from, _)) => ViewAxis::From(self.op(Op::IAdd, &[Atom::Int(*from), offset])),
+                    Some(Index::Slice(from, _)) => ViewAxis::From(self.op(Op::IAdd, &[*from, offset])),
                 },
             });
         }
@@ -682,7 +682,7 @@ impl<'a> Machine<'a> {
             Value::Record(fields) => fields.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
             Value::Dist(d) => d.args.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
             Value::Bijector(b) => b.args.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
-            Value::Item(_) | Value::Native(_) | Value::Text(_) => Ok(()),
+            Value::Item(_) | Value::Native(_) | Value::Text => Ok(()),
             other => refuse(span, format!("{} can't be chosen or collected at run time", other.kind())),
         }
     }
@@ -850,7 +850,8 @@ fn known_part(k: &Known, indices: &[Index]) -> Option<Vec<f64>> {
         ranges.push(match indices.get(axis) {
             Some(Index::At(Atom::Int(i))) => (*i as usize, 1),
             Some(Index::At(_)) => return None,
-            Some(Index::Slice(from, len)) => (*from as usize, *len),
+            Some(Index::Slice(Atom::Int(from), len)) => (*from as usize, *len),
+            Some(Index::Slice(..)) => return None,
             Some(Index::All) | None => (0, extent),
         });
     }

@@ -3,7 +3,6 @@
 
 use super::machine::{Machine, R, refuse};
 use super::value::{Env, Value};
-use crate::base::source::Span;
 use crate::ir::core::{Atom, Scalar};
 use crate::syntax::tree::{Expr, ExprKind, ItemKind, Name, Param, TypeExpr, TypeKind};
 use std::collections::HashMap;
@@ -93,7 +92,7 @@ impl<'a> Machine<'a> {
     pub(super) fn eval_type(&mut self, ty: &'a TypeExpr, env: &Env<'a>) -> R<TypeValue<'a>> {
         match &ty.kind {
             TypeKind::Named { name, bounds, sizes, args, .. } => {
-                let mut bound = |m: &mut Machine<'a>, which: bool| -> R<Option<Value<'a>>> {
+                let bound = |m: &mut Machine<'a>, which: bool| -> R<Option<Value<'a>>> {
                     let Some(b) = bounds else { return Ok(None) };
                     match if which { &b.upper } else { &b.lower } {
                         // A bound over an earlier field has no value here; its shape is all that is asked then.
@@ -460,9 +459,4 @@ fn with_axes<'a>(ty: TypeValue<'a>, outer: &[usize]) -> TypeValue<'a> {
             TypeValue::Record(fields.into_iter().map(|(n, t)| (n, with_axes(t, outer))).collect())
         }
     }
-}
-
-/// Where a type is used for a message.
-pub(super) fn span_of(ty: &Option<TypeExpr>) -> Span {
-    ty.as_ref().map(|t| t.span).unwrap_or_default()
 }

@@ -327,7 +327,17 @@ impl Checker {
                         if let Some(Val::Num(bound)) = env.get(other).map(|b| b.value.clone())
                             && let Val::Num(n) = value
                         {
-                            let _ = bound;
+                            if bound.dims.len() != n.dims.len() {
+                                let (wanted, found) = (self.describe_num(&bound), self.describe_num(n));
+                                self.report(
+                                    Diagnostic::error("E0204", purpose.span, format!("{} must be {wanted}, not {found}", purpose.what))
+                                        .label(format!("this is {found}")),
+                                );
+                                return Val::Unknown;
+                            }
+                            for (a, b) in n.dims.iter().zip(&bound.dims) {
+                                self.same_size(a, b, purpose.span, purpose.what);
+                            }
                             return Val::Num(n.clone());
                         }
                         match self.resolve(ty, env) {

@@ -97,6 +97,34 @@ impl Poly {
         out
     }
 
+    /// True if every value at whole arguments is a multiple of `by`.
+    pub fn divisible(&self, by: f64) -> bool {
+        if by.fract() != 0.0 || !(1.0..=12.0).contains(&by) || self.terms.values().any(|c| c.fract() != 0.0) {
+            return false;
+        }
+        let mut atoms: Vec<&Arc<str>> = self.terms.keys().flatten().collect();
+        atoms.sort();
+        atoms.dedup();
+        // Values modulo `by` depend on residues of the arguments alone.
+        if atoms.len() > 4 {
+            return self.terms.values().all(|c| c % by == 0.0);
+        }
+        let mut residues = vec![0.0; atoms.len()];
+        loop {
+            let value: f64 = self
+                .terms
+                .iter()
+                .map(|(m, c)| m.iter().fold(*c, |p, a| p * atoms.binary_search(&a).map_or(0.0, |i| residues[i])))
+                .sum();
+            if value % by != 0.0 {
+                return false;
+            }
+            let Some(next) = residues.iter().position(|r| *r + 1.0 < by) else { return true };
+            residues[next] += 1.0;
+            residues[..next].fill(0.0);
+        }
+    }
+
     pub fn plus(&self, by: f64) -> Poly {
         self.add(&Poly::constant(by))
     }
@@ -227,6 +255,8 @@ mod tests {
         assert_eq!(n.mul(&n).add(&n).scale(0.5).source(), "(n + n * n) / 2");
         assert_eq!(n.plus(2.0).source(), "n + 2");
         assert!(n.sub(&n).is_zero());
+        assert!(n.mul(&n).add(&n).divisible(2.0));
+        assert!(!n.plus(-1.0).divisible(2.0));
     }
 
     #[test]

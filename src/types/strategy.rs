@@ -22,6 +22,14 @@ impl Checker {
         if d.item.is_none() {
             return Kind::default();
         }
+        // The image of another distribution is sampled through it.
+        let owner = Val::Dist(d.clone());
+        if self.member_arity(&owner, "base") == Some(0)
+            && self.member_arity(&owner, "forward") == Some(1)
+            && let Val::Dist(base) = self.own_member(&owner, "base", Vec::new(), stmt.span, env)
+        {
+            return self.strategy(&base, by, stmt, name, env);
+        }
         match by {
             Some(by) => {
                 let (callee, args): (&Expr, &[Arg]) = match &by.kind {
