@@ -166,7 +166,8 @@ pub(super) fn primitive(g: &mut Generator, kind: usize) {
 /// Emits a contract and exposes its scaled result.
 pub(super) fn contract(g: &mut Generator) {
     let free_choice = g.options.smooth_only;
-    let (a_labels, b_labels, out, kind): (Vec<u8>, Vec<u8>, Vec<u8>, Option<ContractKind>) = match g.random.below(8) {
+    let (a_labels, b_labels, out, kind): (Vec<u8>, Vec<u8>, Vec<u8>, Option<ContractKind>) = match g.random.below(9) {
+        8 => (b"j".to_vec(), b"ij".to_vec(), b"i".to_vec(), Some(ContractKind::Rows)),
         0 => (b"ij".to_vec(), b"j".to_vec(), b"i".to_vec(), Some(ContractKind::Rows)),
         1 => (b"ij".to_vec(), b"i".to_vec(), b"j".to_vec(), Some(ContractKind::Rows)),
         2 | 3 => {
