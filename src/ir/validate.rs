@@ -9,6 +9,9 @@ use super::op::Op;
 use super::print::describe_type;
 use std::collections::{HashMap, HashSet};
 
+#[cfg(test)]
+mod tests;
+
 /// Which statements a program may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {

@@ -1,6 +1,6 @@
 //! Contracts and array primitives on whole arrays of cells.
 
-use super::super::core::{Contract, ContractKind, Prim, Scalar};
+use super::super::core::{Contract, ContractKind, Prim, Scalar, chunk_size};
 use super::super::validate::{RowsKernel, rows_kernel};
 use super::from_int;
 use crate::runtime::gemm::{Strides, gemm};
@@ -23,8 +23,18 @@ pub(super) fn contract(c: &Contract, a: &[f64], a_shape: &[usize], b: &[f64], b_
                     out
                 }
                 RowsKernel::Axpy => {
-                    let mut out = vec![0.0; shape[1]];
-                    rows::rows_axpy(matrix, vector, &mut out);
+                    let d = shape[1];
+                    let mut out = vec![0.0; d];
+                    let chunk = chunk_size(shape[0]);
+                    if shape[0] <= chunk {
+                        rows::rows_axpy(matrix, vector, &mut out);
+                        return out;
+                    }
+                    for (n, weights) in vector.chunks(chunk).enumerate() {
+                        let mut total = vec![0.0; d];
+                        rows::rows_axpy(&matrix[n * chunk * d..], weights, &mut total);
+                        out.iter_mut().zip(&total).for_each(|(o, t)| *o += t);
+                    }
                     out
                 }
             }
