@@ -3,7 +3,6 @@
 //! The rooms, in dependency order; a room uses only those before it.
 
 pub mod base;
-pub mod data;
 pub mod diagnostic;
 pub mod runtime;
 pub mod syntax;
@@ -16,4 +15,5 @@ pub mod opt;
 pub mod lower;
 pub mod codegen;
 pub mod inference;
+pub mod data;
 pub mod driver;
