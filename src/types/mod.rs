@@ -25,5 +25,8 @@ pub mod strategy;
 pub mod tiling;
 pub mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use check::{check, check_with_sources, print_types};
 pub use load::{Alone, World, load};

@@ -6,7 +6,7 @@ use super::poly::Poly;
 use super::value::{Base, Edge, Env, Num, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::syntax::tree::{BinaryOp, Expr};
+use crate::syntax::tree::{BinaryOp, Expr, ExprKind};
 
 impl Checker {
     pub fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span, env: &mut Env) -> Val {
@@ -33,6 +33,15 @@ impl Checker {
             BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Rem | BinaryOp::Pow => {
                 if !self.arithmetic(&l, left.span) || !self.arithmetic(&r, right.span) {
                     return Val::Unknown;
+                }
+                // `1 / 2` of literals is a real; other ints divide as ints.
+                if let (BinaryOp::Div, ExprKind::Int(a), ExprKind::Int(b)) = (op, &left.kind, &right.kind)
+                    && *b != 0
+                    && a % b != 0
+                {
+                    #[expect(clippy::cast_precision_loss, reason = "a literal quotient is a real")]
+                    let value = *a as f64 / *b as f64;
+                    return Val::Num(Num::literal(Base::Real, value));
                 }
                 self.elementwise(op, &l, &r, span, env)
             }
@@ -141,7 +150,7 @@ impl Checker {
             }
         };
         let base = match op {
-            BinaryOp::Div if l.base == Base::Int && r.base == Base::Int && self.whole_division > 0 => Base::Int,
+            BinaryOp::Div if l.base == Base::Int && r.base == Base::Int => Base::Int,
             BinaryOp::Div => Base::Real,
             BinaryOp::Rem => {
                 if l.base != Base::Int || r.base != Base::Int {
@@ -158,7 +167,7 @@ impl Checker {
                 (BinaryOp::Sub, Some(a), Some(b)) => Some(a.sub(b)),
                 (BinaryOp::Mul, Some(a), Some(b)) if a.len() * b.len() <= 64 => Some(a.mul(b)),
                 (BinaryOp::Div, Some(a), Some(b)) => match b.as_constant() {
-                    Some(c) if c != 0.0 && base == Base::Real => Some(a.scale(1.0 / c)),
+                    Some(c) if c != 0.0 && (base == Base::Real || a.divisible(c)) => Some(a.scale(1.0 / c)),
                     _ => Some(Poly::atom(&format!("(({}) / ({}))", a.print(), b.print()))),
                 },
                 (BinaryOp::Pow, Some(a), Some(b)) => match b.as_constant() {
@@ -190,7 +199,8 @@ impl Checker {
         if !(1..=2).contains(&a) || !(1..=2).contains(&b) {
             let (x, y) = (self.describe_num(l), self.describe_num(r));
             self.report(
-                Diagnostic::error("E0210", span, format!("`@` is of vectors and matrices, not of {x} and {y}")).label("here"),
+                Diagnostic::error("E0210", span, format!("`@` is of vectors and matrices, not of {x} and {y}"))
+                    .label("here"),
             );
             return Val::Unknown;
         }

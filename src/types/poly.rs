@@ -97,6 +97,34 @@ impl Poly {
         out
     }
 
+    /// True if every value at whole arguments is a multiple of `by`.
+    pub fn divisible(&self, by: f64) -> bool {
+        if by.fract() != 0.0 || !(1.0..=12.0).contains(&by) || self.terms.values().any(|c| c.fract() != 0.0) {
+            return false;
+        }
+        let mut atoms: Vec<&Arc<str>> = self.terms.keys().flatten().collect();
+        atoms.sort();
+        atoms.dedup();
+        // Values modulo `by` depend on residues of the arguments alone.
+        if atoms.len() > 4 {
+            return self.terms.values().all(|c| c % by == 0.0);
+        }
+        let mut residues = vec![0.0; atoms.len()];
+        loop {
+            let value: f64 = self
+                .terms
+                .iter()
+                .map(|(m, c)| m.iter().fold(*c, |p, a| p * atoms.binary_search(&a).map_or(0.0, |i| residues[i])))
+                .sum();
+            if value % by != 0.0 {
+                return false;
+            }
+            let Some(next) = residues.iter().position(|r| *r + 1.0 < by) else { return true };
+            residues[next] += 1.0;
+            residues[..next].fill(0.0);
+        }
+    }
+
     pub fn plus(&self, by: f64) -> Poly {
         self.add(&Poly::constant(by))
     }
@@ -137,11 +165,14 @@ impl Poly {
 
     /// The text of the normal form, with marks.
     pub fn print(&self) -> String {
-        if self.terms.values().any(|c| c.fract() != 0.0) && self.terms.values().all(|c| (c * 2.0).fract() == 0.0) && self.len() > 1
+        if self.terms.values().any(|c| c.fract() != 0.0)
+            && self.terms.values().all(|c| (c * 2.0).fract() == 0.0)
+            && self.len() > 1
         {
             return format!("({}) / 2", self.scale(2.0).print());
         }
-        let mut positive: Vec<(&Vec<Arc<str>>, f64)> = self.terms.iter().map(|(m, c)| (m, *c)).filter(|(_, c)| *c > 0.0).collect();
+        let mut positive: Vec<(&Vec<Arc<str>>, f64)> =
+            self.terms.iter().map(|(m, c)| (m, *c)).filter(|(_, c)| *c > 0.0).collect();
         positive.sort_by_key(|(m, _)| m.is_empty());
         let negative = self.terms.iter().map(|(m, c)| (m, *c)).filter(|(_, c)| *c < 0.0);
         let mut out = String::new();
@@ -227,6 +258,8 @@ mod tests {
         assert_eq!(n.mul(&n).add(&n).scale(0.5).source(), "(n + n * n) / 2");
         assert_eq!(n.plus(2.0).source(), "n + 2");
         assert!(n.sub(&n).is_zero());
+        assert!(n.mul(&n).add(&n).divisible(2.0));
+        assert!(!n.plus(-1.0).divisible(2.0));
     }
 
     #[test]
