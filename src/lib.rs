@@ -15,4 +15,5 @@ pub mod opt;
 pub mod lower;
 pub mod codegen;
 pub mod inference;
+pub mod data;
 pub mod driver;

@@ -17,7 +17,9 @@ use std::sync::Arc;
 pub enum Backend {
     Interpreter,
     /// Machine code on so many threads.
-    Machine { threads: usize },
+    Machine {
+        threads: usize,
+    },
 }
 
 /// Sites eliminated: the first output is the value.
@@ -60,9 +62,9 @@ pub fn executable(program: &Program, data: &[Array], backend: Backend) -> Result
             let run = Interpreter::new(Arc::new(program.clone()), data).map_err(|m| internal("interpretation", m))?;
             Ok(Box::new(run))
         }
-        Backend::Machine { threads } => {
+        Backend::Machine { threads: _ } => {
             let nests = lower::lower(program).map_err(|e| internal("lowering", e.to_string()))?;
-            let code = codegen::compile(&nests, data, threads).map_err(|e| internal("code generation", e.to_string()))?;
+            let code = codegen::compile(nests, data).map_err(|e| internal("code generation", e.to_string()))?;
             Ok(Box::new(code))
         }
     }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 pub(super) enum Index {
     At(Atom),
     /// `from..from + len`
-    Slice(i64, usize),
+    Slice(Atom, usize),
     /// The whole axis.
     All,
 }
@@ -133,7 +133,7 @@ impl<'a> Machine<'a> {
                 Index::At(Atom::Int(i)) if *i < 0 || *i as u64 >= extent as u64 => {
                     return self.out_of_bounds(span, *i, extent);
                 }
-                Index::Slice(from, len) if *from < 0 || *from as usize + len > extent => {
+                Index::Slice(Atom::Int(from), len) if *from < 0 || *from as usize + len > extent => {
                     return refuse(span, format!("slice {from}..{} of an axis of extent {extent}", *from + *len as i64));
                 }
                 _ => {}
@@ -161,7 +161,7 @@ impl<'a> Machine<'a> {
                         let item = items[i as usize].clone();
                         return self.index(&item, &indices[1..], span);
                     }
-                    Index::Slice(from, len) if indices.len() == 1 => {
+                    Index::Slice(Atom::Int(from), len) if indices.len() == 1 => {
                         let part = items[from as usize..from as usize + len].to_vec();
                         return Ok(Value::Array(Array { scalar: array.scalar, shape, repr: Repr::List(part.into()) }));
                     }
@@ -188,7 +188,7 @@ impl<'a> Machine<'a> {
                 ViewAxis::From(offset) => match given.next() {
                     None | Some(Index::All) => ViewAxis::From(offset),
                     Some(Index::At(a)) => ViewAxis::At(self.op(Op::IAdd, &[*a, offset])),
-                    Some(Index::Slice(from, _)) => ViewAxis::From(self.op(Op::IAdd, &[Atom::Int(*from), offset])),
+                    Some(Index::Slice(from, _)) => ViewAxis::From(self.op(Op::IAdd, &[*from, offset])),
                 },
             });
         }
@@ -538,8 +538,7 @@ impl<'a> Machine<'a> {
             ([m, _], [_, n]) => ((b"ij", b"jk", b"ik"), vec![*m, *n]),
             _ => return refuse(span, format!("`@` of shapes {ls:?} and {rs:?}")),
         };
-        let labels = (offsets(labels.0), offsets(labels.1), offsets(labels.2));
-        let atom = self.contract(x, y, (&labels.0, &labels.1, &labels.2), shape.clone());
+        let atom = self.contract(x, y, labels, shape.clone());
         Ok(Value::core(atom, Scalar::Real, shape))
     }
 
@@ -562,7 +561,7 @@ impl<'a> Machine<'a> {
             return Ok(total.unwrap_or(Atom::Real(0.0)));
         }
         let (x, y) = (self.force_array(left)?, self.force_array(right)?);
-        Ok(self.contract(x, y, (&[0], &[0], &[]), Vec::new()))
+        Ok(self.contract(x, y, (b"i", b"i", b""), Vec::new()))
     }
 
     fn hoisted_row_product(&mut self, row: &Array<'a>, vector: &Array<'a>) -> R<Option<Atom>> {
@@ -586,7 +585,7 @@ impl<'a> Machine<'a> {
         }
         let product = self.at_depth(depth - 1, |m| {
             let v = m.force_array(vector)?;
-            Ok(m.contract(*base, v, (&[0, 1], &[1], &[0]), vec![shape[0]]))
+            Ok(m.contract(*base, v, (b"ij", b"j", b"i"), vec![shape[0]]))
         })?;
         Ok(Some(self.read(product, &[Atom::Var(*i)])))
     }
@@ -682,7 +681,7 @@ impl<'a> Machine<'a> {
             Value::Record(fields) => fields.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
             Value::Dist(d) => d.args.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
             Value::Bijector(b) => b.args.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
-            Value::Item(_) | Value::Native(_) | Value::Text(_) => Ok(()),
+            Value::Item(_) | Value::Native(_) | Value::Text => Ok(()),
             other => refuse(span, format!("{} can't be chosen or collected at run time", other.kind())),
         }
     }
@@ -819,10 +818,6 @@ impl<'a> Machine<'a> {
     }
 }
 
-fn offsets(labels: &[u8]) -> Vec<u8> {
-    labels.iter().map(|l| l - b'i').collect()
-}
-
 /// `from..to` as an array of ints.
 pub(super) fn range_array<'a>(from: i64, to: i64) -> Value<'a> {
     let values: Vec<f64> = (from..to.max(from)).map(|i| i as f64).collect();
@@ -850,7 +845,8 @@ fn known_part(k: &Known, indices: &[Index]) -> Option<Vec<f64>> {
         ranges.push(match indices.get(axis) {
             Some(Index::At(Atom::Int(i))) => (*i as usize, 1),
             Some(Index::At(_)) => return None,
-            Some(Index::Slice(from, len)) => (*from as usize, *len),
+            Some(Index::Slice(Atom::Int(from), len)) => (*from as usize, *len),
+            Some(Index::Slice(..)) => return None,
             Some(Index::All) | None => (0, extent),
         });
     }

@@ -163,7 +163,7 @@ impl<'a> Machine<'a> {
             ExprKind::Int(i) => Ok(Value::int(*i)),
             ExprKind::Real(x) => Ok(Value::real(*x)),
             ExprKind::Bool(b) => Ok(Value::Scalar(Atom::Bool(*b))),
-            ExprKind::Str(s) => Ok(Value::Text(s)),
+            ExprKind::Str(_) => Ok(Value::Text),
             ExprKind::Name(n) => self.name(n, env, e.span),
             ExprKind::Path(segments) => match segments.last() {
                 Some(last) => self.name(&last.text, env, e.span),
@@ -272,17 +272,22 @@ impl<'a> Machine<'a> {
             IndexExpr::Slice { from: None, to: None, .. } => Ok(Index::All),
             IndexExpr::Slice { from, to, span } => {
                 let a = match from {
-                    Some(e) => self.static_int(e, env)?,
-                    None => 0,
+                    Some(e) => self.scalar(e, env)?,
+                    None => Atom::Int(0),
                 };
                 let b = match to {
-                    Some(e) => self.static_int(e, env)?,
+                    Some(e) => self.scalar(e, env)?,
                     None => match extent {
-                        Some(n) => n as i64,
+                        Some(n) => Atom::Int(n as i64),
                         None => return unsupported(*span, "an open slice of an address"),
                     },
                 };
-                Ok(Index::Slice(a, usize::try_from(b - a).unwrap_or(0)))
+                // The extent must be known; the start may be an index.
+                let ((base, low), (other, high)) = (self.affine(a), self.affine(b));
+                if base != other {
+                    return refuse(*span, "the extent of a slice must be known when data are bound");
+                }
+                Ok(Index::Slice(a, usize::try_from(high - low).unwrap_or(0)))
             }
         }
     }
@@ -589,12 +594,8 @@ impl<'a> Machine<'a> {
             Ok(Value::Tuple(parts.into()))
         };
         let one = std::cell::RefCell::new(&mut one);
-        let result = self.branch(
-            condition,
-            span,
-            |m| (one.borrow_mut())(m, then),
-            |m| (one.borrow_mut())(m, otherwise),
-        )?;
+        let result =
+            self.branch(condition, span, |m| (one.borrow_mut())(m, then), |m| (one.borrow_mut())(m, otherwise))?;
         if self.calls.len() != calls {
             return unsupported(span, "a call of the continuation under a condition");
         }
@@ -642,8 +643,6 @@ fn constant_value<'a>(c: &Constant) -> Value<'a> {
     match c {
         Constant::Leaf(k) => known_value(k),
         Constant::Tuple(items) => Value::Tuple(items.iter().map(constant_value).collect()),
-        Constant::Record(fields) => {
-            Value::Record(fields.iter().map(|(n, c)| (n.clone(), constant_value(c))).collect())
-        }
+        Constant::Record(fields) => Value::Record(fields.iter().map(|(n, c)| (n.clone(), constant_value(c))).collect()),
     }
 }

@@ -24,3 +24,6 @@ pub mod strategy;
 mod terms;
 mod types;
 pub mod value;
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,6 @@
 
 use super::machine::{Machine, R, refuse};
 use super::value::{Env, Value};
-use crate::base::source::Span;
 use crate::ir::core::{Atom, Scalar};
 use crate::syntax::tree::{Expr, ExprKind, ItemKind, Name, Param, TypeExpr, TypeKind};
 use std::collections::HashMap;
@@ -12,8 +11,14 @@ use std::collections::HashMap;
 #[derive(Clone)]
 pub(super) enum Support<'a> {
     Bool,
-    Int { lower: Option<Value<'a>>, upper: Option<Value<'a>> },
-    Real { lower: Option<Value<'a>>, upper: Option<Value<'a>> },
+    Int {
+        lower: Option<Value<'a>>,
+        upper: Option<Value<'a>>,
+    },
+    Real {
+        lower: Option<Value<'a>>,
+        upper: Option<Value<'a>>,
+    },
     /// `simplex`, `cholesky_corr`, …, with its size.
     Named(&'a str, i64),
 }
@@ -93,7 +98,7 @@ impl<'a> Machine<'a> {
     pub(super) fn eval_type(&mut self, ty: &'a TypeExpr, env: &Env<'a>) -> R<TypeValue<'a>> {
         match &ty.kind {
             TypeKind::Named { name, bounds, sizes, args, .. } => {
-                let mut bound = |m: &mut Machine<'a>, which: bool| -> R<Option<Value<'a>>> {
+                let bound = |m: &mut Machine<'a>, which: bool| -> R<Option<Value<'a>>> {
                     let Some(b) = bounds else { return Ok(None) };
                     match if which { &b.upper } else { &b.lower } {
                         // A bound over an earlier field has no value here; its shape is all that is asked then.
@@ -103,9 +108,7 @@ impl<'a> Machine<'a> {
                 };
                 let text = name.text.as_str();
                 let (scalar, support) = match text {
-                    "real" => {
-                        (Scalar::Real, Support::Real { lower: bound(self, false)?, upper: bound(self, true)? })
-                    }
+                    "real" => (Scalar::Real, Support::Real { lower: bound(self, false)?, upper: bound(self, true)? }),
                     "int" => (Scalar::Int, Support::Int { lower: bound(self, false)?, upper: bound(self, true)? }),
                     "bool" => (Scalar::Bool, Support::Bool),
                     _ => {
@@ -391,8 +394,7 @@ impl<'a> Machine<'a> {
             },
             TypeKind::Tuple(types) => match &value {
                 Value::Tuple(values) if values.len() == types.len() => {
-                    let items: R<Vec<_>> =
-                        values.iter().zip(types).map(|(v, t)| self.coerce(v.clone(), t)).collect();
+                    let items: R<Vec<_>> = values.iter().zip(types).map(|(v, t)| self.coerce(v.clone(), t)).collect();
                     Ok(Value::Tuple(items?.into()))
                 }
                 _ => Ok(value),
@@ -460,9 +462,4 @@ fn with_axes<'a>(ty: TypeValue<'a>, outer: &[usize]) -> TypeValue<'a> {
             TypeValue::Record(fields.into_iter().map(|(n, t)| (n, with_axes(t, outer))).collect())
         }
     }
-}
-
-/// Where a type is used for a message.
-pub(super) fn span_of(ty: &Option<TypeExpr>) -> Span {
-    ty.as_ref().map(|t| t.span).unwrap_or_default()
 }

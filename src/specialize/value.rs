@@ -70,7 +70,7 @@ pub(super) enum Value<'a> {
     Estimate(Rc<Estimate>),
     /// One estimate per index of the loops that made it: `extents` lead every atom's axes.
     Estimates(Rc<Estimates>),
-    Text(&'a str),
+    Text,
 }
 
 pub(super) struct Closure<'a> {
@@ -224,11 +224,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn known(known: Known) -> Value<'a> {
-        Value::Array(Array {
-            scalar: known.scalar,
-            shape: known.shape.clone(),
-            repr: Repr::Known(Rc::new(known)),
-        })
+        Value::Array(Array { scalar: known.scalar, shape: known.shape.clone(), repr: Repr::Known(Rc::new(known)) })
     }
 
     pub(super) fn fill(atom: Atom, scalar: Scalar, shape: Vec<usize>) -> Value<'a> {
@@ -255,7 +251,7 @@ impl<'a> Value<'a> {
             Value::Bijector(_) => "a bijector",
             Value::Continuation => "a continuation",
             Value::Estimate(_) | Value::Estimates(_) => "an estimate",
-            Value::Text(_) => "a text",
+            Value::Text => "a text",
         }
     }
 
@@ -270,7 +266,7 @@ impl<'a> Value<'a> {
             | Value::Item(_)
             | Value::Native(_)
             | Value::Continuation
-            | Value::Text(_) => self.clone(),
+            | Value::Text => self.clone(),
             Value::Scalar(a) => Value::Scalar(f(*a)),
             Value::Array(array) => {
                 let repr = match &array.repr {

@@ -21,7 +21,11 @@ pub struct Origin {
 pub enum OriginKind {
     Param,
     /// A site, and the strategy that keeps it smooth.
-    Site { id: NodeId, strategy: String, chosen: bool },
+    Site {
+        id: NodeId,
+        strategy: String,
+        chosen: bool,
+    },
     /// A smooth argument of an item that is checked alone.
     Argument,
 }

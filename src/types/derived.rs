@@ -57,8 +57,12 @@ impl Checker {
             let item = self.loaded.items.item(family_id).clone();
             let ItemKind::Family { name: family_name, sizes, params, body } = &item.kind else { continue };
             let alias = ItemId(u32::try_from(at).unwrap_or(u32::MAX));
-            let family =
-                Family { name: family_name.text.clone(), sizes: sizes.clone(), params: params.clone(), body: body.clone() };
+            let family = Family {
+                name: family_name.text.clone(),
+                sizes: sizes.clone(),
+                params: params.clone(),
+                body: body.clone(),
+            };
             let [model] = args.as_slice() else {
                 self.report(
                     Diagnostic::error("E0203", value.span, format!("`{}` is derived from one model", family.name))
@@ -89,8 +93,12 @@ impl Checker {
             other => {
                 let found = self.describe(&other);
                 self.report(
-                    Diagnostic::error("E0204", model.span, format!("`{}` is derived from a generative function, not from {found}", family.name))
-                        .label(format!("this is {found}")),
+                    Diagnostic::error(
+                        "E0204",
+                        model.span,
+                        format!("`{}` is derived from a generative function, not from {found}", family.name),
+                    )
+                    .label(format!("this is {found}")),
                 );
                 return None;
             }
@@ -103,7 +111,12 @@ impl Checker {
         }
         if outcome.entries.is_empty() {
             self.report(
-                Diagnostic::error("E0411", model.span, format!("`{}` has no latents to derive a guide for", outcome.run.name)).label("samples nothing"),
+                Diagnostic::error(
+                    "E0411",
+                    model.span,
+                    format!("`{}` has no latents to derive a guide for", outcome.run.name),
+                )
+                .label("samples nothing"),
             );
             return None;
         }
@@ -155,10 +168,14 @@ impl Checker {
             if let Some(id) = self.loaded.items.modules[module.0 as usize].scope.get(&made.text).copied() {
                 let theirs = item_name(self.loaded.items.item(id)).map_or(name.span, |n| n.span);
                 self.report(
-                    Diagnostic::error("E0202", theirs, format!("the guide `{}` derives an item `{}` of its own", name.text, made.text))
-                        .label("has the same name")
-                        .also(name.span, "derived here")
-                        .fix("give one of them another name"),
+                    Diagnostic::error(
+                        "E0202",
+                        theirs,
+                        format!("the guide `{}` derives an item `{}` of its own", name.text, made.text),
+                    )
+                    .label("has the same name")
+                    .also(name.span, "derived here")
+                    .fix("give one of them another name"),
                 );
                 return None;
             }
@@ -210,9 +227,21 @@ impl Checker {
             .collect();
         let local = entry.path.replace('.', "_");
         let ty = self.source_type(element, &dims);
-        let mut part = Part { path: entry.path.clone(), local, outer, bijector: None, inner: None, offset: offset.clone(), ty: String::new() };
+        let mut part = Part {
+            path: entry.path.clone(),
+            local,
+            outer,
+            bijector: None,
+            inner: None,
+            offset: offset.clone(),
+            ty: String::new(),
+        };
         let Some(ty) = ty else {
-            refuse(self, "its bounds have no expression over data and earlier addresses, the same for all its elements".to_owned());
+            refuse(
+                self,
+                "its bounds have no expression over data and earlier addresses, the same for all its elements"
+                    .to_owned(),
+            );
             return None;
         };
         part.ty = ty;
@@ -489,7 +518,9 @@ fn nested(parts: &[(String, String)]) -> String {
                 done.push(head);
                 let inner: Vec<(String, String)> = parts
                     .iter()
-                    .filter_map(|(p, t)| p.split_once('.').filter(|(h, _)| *h == head).map(|(_, r)| (r.to_owned(), t.clone())))
+                    .filter_map(|(p, t)| {
+                        p.split_once('.').filter(|(h, _)| *h == head).map(|(_, r)| (r.to_owned(), t.clone()))
+                    })
                     .collect();
                 out.push(format!("{head}: {}", nested(&inner)));
             }

@@ -106,8 +106,12 @@ impl Loaded {
                     self.items.modules[into.0 as usize].scope.insert(name.text.clone(), item);
                 }
                 None => self.diagnostics.push(
-                    Diagnostic::error("E0208", name.span, format!("`{}` has no item `{}`", segments.join("::"), name.text))
-                        .label("not found"),
+                    Diagnostic::error(
+                        "E0208",
+                        name.span,
+                        format!("`{}` has no item `{}`", segments.join("::"), name.text),
+                    )
+                    .label("not found"),
                 ),
             }
         }
@@ -227,6 +231,7 @@ pub fn item_name(item: &Item) -> Option<&Name> {
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| {
         let code = line.split("//").next().unwrap_or("");
-        code.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|w| !w.is_empty() && !w.starts_with(|c: char| c.is_ascii_digit()))
+        code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .filter(|w| !w.is_empty() && !w.starts_with(|c: char| c.is_ascii_digit()))
     })
 }
