@@ -462,6 +462,13 @@ impl Checker {
                 if n.optional {
                     out.push('?');
                 }
+                if n.dims.is_empty()
+                    && let (Some(l), Some(u)) = (lower, upper)
+                    && l.value == u.value
+                    && let Some(c) = l.value.as_constant()
+                {
+                    return super::poly::number(c);
+                }
                 let show = |e: &super::value::Edge| e.value.printable();
                 let lower = lower.as_ref().filter(|e| show(e)).map(|e| e.value.source());
                 let upper = upper.as_ref().filter(|e| show(e)).map(|e| e.value.source());

@@ -221,7 +221,7 @@ impl Checker {
             .iter()
             .enumerate()
             .map(|(k, d)| {
-                let name = entry.names.get(k).cloned().flatten().filter(|n| n != "_" && n != "z" && n != "v");
+                let name = entry.names.get(k).cloned().flatten().filter(|n| n != "_");
                 (name.unwrap_or_else(|| format!("i{k}")), d.clone())
             })
             .collect();
@@ -343,18 +343,23 @@ impl Checker {
             words.push((p.name.text.clone(), format!("{name}_{}", p.name.text)));
         }
         let _ = writeln!(out, "bijector {name}_unpack(): real[{n}] -> {} {{", record_type(parts));
-        let _ = writeln!(out, "  forward(z) {{");
+        let free = |candidates: &[&'static str]| {
+            let taken = |n: &str| parts.iter().any(|p| p.local == n) || self.loaded.items.resolve(self.loaded.main, n).is_some();
+            candidates.iter().copied().find(|n| !taken(n)).unwrap_or("unconstrained_values")
+        };
+        let (z, v) = (free(&["z", "u", "z_all", "free_z"]), free(&["v", "x", "v_all", "free_v"]));
+        let _ = writeln!(out, "  forward({z}) {{");
         let mut dets = Vec::new();
         for part in parts {
-            out.push_str(&forward_text(part, &mut dets));
+            out.push_str(&forward_text(part, z, &mut dets));
         }
         let dets = if dets.is_empty() { "0".to_owned() } else { dets.join(" + ") };
         let _ = writeln!(out, "    ({}, {dets})\n  }}", record_value(parts));
-        let _ = writeln!(out, "  inverse(v) {{");
+        let _ = writeln!(out, "  inverse({v}) {{");
         for part in parts {
-            let _ = writeln!(out, "    let {} = v.{}", part.local, part.path);
+            let _ = writeln!(out, "    let {} = {v}.{}", part.local, part.path);
         }
-        let pieces: Vec<String> = parts.iter().map(inverse_text).collect();
+        let pieces: Vec<String> = parts.iter().map(|p| inverse_text(p, &mut out)).collect();
         let _ = writeln!(out, "    concat({})\n  }}\n}}", pieces.join(", "));
         let body = replace_words(self.loaded.sources.text(family.body.span), &words);
         let _ = writeln!(out, "guide {name}() {{ _ ~ {COMBINATOR}({body}, {name}_unpack()) }}");
@@ -411,12 +416,12 @@ fn position(part: &Part) -> Poly {
 }
 
 /// `z[…]` for one repetition.
-fn slot(part: &Part) -> String {
+fn slot(part: &Part, z: &str) -> String {
     match &part.inner {
-        None => format!("z[{}]", part.offset.add(&position(part)).source()),
+        None => format!("{z}[{}]", part.offset.add(&position(part)).source()),
         Some(inner) => {
             let start = part.offset.add(&position(part).mul(inner));
-            format!("z[{}..{}]", start.source(), start.add(inner).source())
+            format!("{z}[{}..{}]", start.source(), start.add(inner).source())
         }
     }
 }
@@ -425,39 +430,78 @@ fn clauses(part: &Part) -> String {
     part.outer.iter().map(|(n, e)| format!("{n} in 0..{}", e.source())).collect::<Vec<_>>().join(", ")
 }
 
-fn forward_text(part: &Part, dets: &mut Vec<String>) -> String {
+fn forward_text(part: &Part, z: &str, dets: &mut Vec<String>) -> String {
     let local = &part.local;
     match (&part.bijector, part.outer.as_slice()) {
-        (None, []) => format!("    let {local} = {}\n", slot(part)),
+        (None, []) => format!("    let {local} = {}\n", slot(part, z)),
         (None, [(_, extent)]) => {
-            format!("    let {local} = z[{}..{}]\n", part.offset.source(), part.offset.add(extent).source())
+            format!("    let {local} = {z}[{}..{}]\n", part.offset.source(), part.offset.add(extent).source())
         }
-        (None, _) => format!("    let {local} = for {} {{ {} }}\n", clauses(part), slot(part)),
+        (None, _) => format!("    let {local} = for {} {{ {} }}\n", clauses(part), slot(part, z)),
         (Some(b), []) => {
             dets.push(format!("{local}_log_det"));
-            format!("    let ({local}, {local}_log_det) = forward({b}, {})\n", slot(part))
+            format!("    let ({local}, {local}_log_det) = forward({b}, {})\n", slot(part, z))
         }
         (Some(b), _) => {
             dets.push(format!("sum({local}_parts.log_det)"));
             format!(
                 "    let {local}_parts = for {} {{\n      let (value, log_det) = forward({b}, {})\n      {{ value: value, log_det: log_det }}\n    }}\n    let {local} = {local}_parts.value\n",
                 clauses(part),
-                slot(part)
+                slot(part, z)
             )
         }
     }
 }
 
-fn inverse_text(part: &Part) -> String {
+/// The unconstrained numbers of a latent as a scalar or a vector; what must be bound before is put into `out`.
+fn inverse_text(part: &Part, out: &mut String) -> String {
     let local = &part.local;
-    match (&part.bijector, part.outer.as_slice()) {
-        (None, _) => local.clone(),
-        (Some(b), []) => format!("inverse({b}, {local})"),
-        (Some(b), outer) => {
-            let at: Vec<&str> = outer.iter().map(|(n, _)| n.as_str()).collect();
-            format!("for {} {{ inverse({b}, {local}[{}]) }}", clauses(part), at.join(", "))
+    let at = format!("{local}_at");
+    // All axes of what is flattened: those repeated over, then the bijector's own.
+    let mut axes: Vec<&Poly> = part.outer.iter().map(|(_, e)| e).collect();
+    match (&part.bijector, &part.inner) {
+        (None, _) if axes.len() <= 1 => local.clone(),
+        (None, _) => format!("for {at} in 0..{} {{ {local}[{}] }}", product(&axes).source(), digits(&at, &axes)),
+        (Some(b), _) if axes.is_empty() => format!("inverse({b}, {local})"),
+        (Some(b), None) => {
+            let index = digits(&at, &axes);
+            format!("for {at} in 0..{} {{ inverse({b}, {local}[{index}]) }}", product(&axes).source())
+        }
+        (Some(b), Some(inner)) => {
+            let names: Vec<&str> = part.outer.iter().map(|(n, _)| n.as_str()).collect();
+            let _ = writeln!(
+                out,
+                "    let {local}_parts = for {} {{ inverse({b}, {local}[{}]) }}",
+                clauses(part),
+                names.join(", ")
+            );
+            axes.push(inner);
+            format!("for {at} in 0..{} {{ {local}_parts[{}] }}", product(&axes).source(), digits(&at, &axes))
         }
     }
+}
+
+fn product(axes: &[&Poly]) -> Poly {
+    axes.iter().fold(Poly::constant(1.0), |p, a| p.mul(a))
+}
+
+/// Indices of the element that stands at a place in row-major order.
+fn digits(at: &str, axes: &[&Poly]) -> String {
+    let text = |p: &Poly| if p.as_atom().is_some() || p.as_constant().is_some() { p.source() } else { format!("({})", p.source()) };
+    let indices: Vec<String> = axes
+        .iter()
+        .enumerate()
+        .map(|(k, axis)| {
+            let below = product(&axes[k + 1..]);
+            match (k, k + 1 == axes.len()) {
+                (0, true) => at.to_owned(),
+                (0, false) => format!("{at} / {}", text(&below)),
+                (_, true) => format!("{at} % {}", text(axis)),
+                (_, false) => format!("({at} / {}) % {}", text(&below), text(axis)),
+            }
+        })
+        .collect();
+    indices.join(", ")
 }
 
 /// Fields of records by the heads of paths, nested for `c.x`.

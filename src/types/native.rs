@@ -286,6 +286,10 @@ impl Checker {
                 if !count(self, &[2]) {
                     return Val::Unknown;
                 }
+                if let Val::Range { .. } = &args[1].value {
+                    let total = self.opaque();
+                    return Val::Num(Num::new(Base::Int, vec![total]));
+                }
                 let Some(counts) = self.real_array(name, &args[1], 1, env) else { return Val::Unknown };
                 let total = match counts.sym.as_ref().and_then(Poly::as_atom) {
                     Some(a) => Poly::atom(&format!("sum({a})")),
@@ -520,16 +524,35 @@ impl Checker {
         let mut kind = Kind::default();
         let mut base = Base::Int;
         let mut estimate = None;
+        let mut rest: Option<Vec<Poly>> = None;
         for a in args {
+            if let Val::Range { from, to } = &a.value {
+                total = total.add(&to.sub(from));
+                rest = Some(Vec::new());
+                continue;
+            }
             let Some(n) = self.want_num(&a.value, a.span, env) else { return Val::Unknown };
             if !self.arithmetic(&n, a.span) {
                 return Val::Unknown;
             }
-            let mut size = Poly::constant(1.0);
-            for d in &n.dims {
-                size = size.mul(d);
+            // Along the first axis; a scalar is one element.
+            total = total.add(n.dims.first().unwrap_or(&Poly::constant(1.0)));
+            let others = n.dims.get(1..).unwrap_or_default().to_vec();
+            match &rest {
+                None => rest = Some(others),
+                Some(r) if r.len() == others.len() => {
+                    for (x, y) in others.iter().zip(r) {
+                        self.same_size(x, y, a.span, "`concat` joins along the first axis; the others agree");
+                    }
+                }
+                Some(_) => {
+                    let found = self.describe_num(&n);
+                    self.report(
+                        Diagnostic::error("E0210", a.span, "`concat` joins arrays of one rank").label(format!("this is {found}")),
+                    );
+                    return Val::Unknown;
+                }
             }
-            total = total.add(&size);
             kind.join(&n.kind);
             base = base.max(n.base);
             if n.estimate.is_some() || estimate.is_some() {
@@ -539,7 +562,8 @@ impl Checker {
         if args.is_empty() {
             self.report(Diagnostic::error("E0203", span, "`concat` needs arguments").label("here"));
         }
-        Val::Num(Num { kind, estimate, ..Num::new(base, vec![total]) })
+        let dims = std::iter::once(total).chain(rest.unwrap_or_default()).collect();
+        Val::Num(Num { kind, estimate, ..Num::new(base, dims) })
     }
 }
 
