@@ -93,7 +93,7 @@ impl<'a> Machine<'a> {
             return refuse(span, "an address outside a generative function");
         };
         if f.pieces.iter().any(|(k, _)| *k == key) {
-            return Err(Diagnostic::error("E0404", span, format!("address `{name}` repeats")).into());
+            return Err(Diagnostic::error("E0390", span, format!("address `{name}` repeats")).into());
         }
         f.pieces.push((key, value));
         Ok(())
@@ -408,7 +408,7 @@ impl<'a> Machine<'a> {
             let mut pieces = pieces;
             return match (pieces.pop(), pieces.is_empty()) {
                 (Some((_, v)), true) => Ok(v),
-                _ => Err(Diagnostic::error("E0404", span, format!("address `{name}` repeats")).into()),
+                _ => Err(Diagnostic::error("E0390", span, format!("address `{name}` repeats")).into()),
             };
         }
         let mut groups: Vec<((i64, usize), Vec<(Vec<(i64, usize)>, Value<'a>)>)> = Vec::new();
@@ -470,7 +470,7 @@ impl<'a> Machine<'a> {
             for &(var, len) in indices {
                 let position = key.dims.iter().position(|d| matches!(d, Dim::At(a) if self.affine(*a).0 == Some(var)));
                 let Some(p) = position else {
-                    return Err(Diagnostic::error("E0404", span, format!("address `{}` repeats in this loop", key.name))
+                    return Err(Diagnostic::error("E0390", span, format!("address `{}` repeats in this loop", key.name))
                         .fix(format!("give it the loop's index: `{}[i]`", key.name))
                         .into());
                 };
@@ -490,5 +490,5 @@ impl<'a> Machine<'a> {
 }
 
 fn gap<T>(name: &str, span: Span) -> R<T> {
-    Err(Diagnostic::error("E0405", span, format!("the pieces of address `{name}` leave a gap or overlap")).into())
+    Err(Diagnostic::error("E0390", span, format!("the pieces of address `{name}` leave a gap or overlap")).into())
 }

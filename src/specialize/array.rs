@@ -538,8 +538,7 @@ impl<'a> Machine<'a> {
             ([m, _], [_, n]) => ((b"ij", b"jk", b"ik"), vec![*m, *n]),
             _ => return refuse(span, format!("`@` of shapes {ls:?} and {rs:?}")),
         };
-        let labels = (offsets(labels.0), offsets(labels.1), offsets(labels.2));
-        let atom = self.contract(x, y, (&labels.0, &labels.1, &labels.2), shape.clone());
+        let atom = self.contract(x, y, labels, shape.clone());
         Ok(Value::core(atom, Scalar::Real, shape))
     }
 
@@ -562,7 +561,7 @@ impl<'a> Machine<'a> {
             return Ok(total.unwrap_or(Atom::Real(0.0)));
         }
         let (x, y) = (self.force_array(left)?, self.force_array(right)?);
-        Ok(self.contract(x, y, (&[0], &[0], &[]), Vec::new()))
+        Ok(self.contract(x, y, (b"i", b"i", b""), Vec::new()))
     }
 
     fn hoisted_row_product(&mut self, row: &Array<'a>, vector: &Array<'a>) -> R<Option<Atom>> {
@@ -586,7 +585,7 @@ impl<'a> Machine<'a> {
         }
         let product = self.at_depth(depth - 1, |m| {
             let v = m.force_array(vector)?;
-            Ok(m.contract(*base, v, (&[0, 1], &[1], &[0]), vec![shape[0]]))
+            Ok(m.contract(*base, v, (b"ij", b"j", b"i"), vec![shape[0]]))
         })?;
         Ok(Some(self.read(product, &[Atom::Var(*i)])))
     }
@@ -817,10 +816,6 @@ impl<'a> Machine<'a> {
         *stmts = std::mem::replace(&mut self.stmts, present);
         converted.unwrap_or(atom)
     }
-}
-
-fn offsets(labels: &[u8]) -> Vec<u8> {
-    labels.iter().map(|l| l - b'i').collect()
 }
 
 /// `from..to` as an array of ints.

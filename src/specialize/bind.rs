@@ -191,7 +191,7 @@ fn run(program: Program, data: &[Bound_], span: Span) -> Result<Vec<f64>, Diagno
     match status {
         Status::Fine => Ok(outputs),
         Status::Check(_) | Status::Domain => Err(Diagnostic::error(
-            "E0601",
+            "E0390",
             span,
             "an index out of bounds or an argument outside its domain in this constant",
         )),

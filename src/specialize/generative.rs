@@ -536,7 +536,7 @@ impl<'a> Machine<'a> {
                 },
                 None => {
                     return Err(Diagnostic::error(
-                        "E0303",
+                        "E0391",
                         call.span,
                         format!("there is no strategy `{}` for this distribution", call.name),
                     )

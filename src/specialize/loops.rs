@@ -155,7 +155,7 @@ impl<'a> Machine<'a> {
     fn support_clause(&mut self, name: &'a str, d: &Rc<super::value::Dist<'a>>, span: Span) -> R<Clause<'a>> {
         let event = self.event_type(d)?;
         let infinite = |what: &str| -> R<Clause<'a>> {
-            Err(Diagnostic::error("E0312", span, format!("the support of this distribution {what}"))
+            Err(Diagnostic::error("E0307", span, format!("the support of this distribution {what}"))
                 .fix("use `by mvd` or `by reinforce`")
                 .into())
         };

@@ -39,7 +39,7 @@ pub struct SiteTable<'a> {
 }
 
 fn not_affine<T>(span: Span, what: &str) -> R<T> {
-    Err(Diagnostic::error("E0306", span, format!("{what} of the continuation's result is not affine in it"))
+    Err(Diagnostic::error("E0305", span, format!("{what} of the continuation's result is not affine in it"))
         .note("a strategy's value is a sum of calls of the continuation, each times a number: anything else is biased")
         .into())
 }
@@ -283,7 +283,7 @@ impl<'a> Machine<'a> {
                 let given = self.dist_item(dist.item).map_or("", |d| d.name.text.as_str());
                 if pattern.text != given {
                     return Err(Diagnostic::error(
-                        "E0303",
+                        "E0391",
                         span,
                         format!("strategy `{}` is for `{}`, not for `{given}`", item.name.text, pattern.text),
                     )

@@ -42,7 +42,7 @@ param c_scale: cholesky_cov[J + 2] = identity(J + 2)
 bijector unpack(): real[J + 2] -> { mu: real, tau: real<lower=0>, z: real[J] } {
   forward(z) {
     let mu = z[0]
-    let (tau, tau_log_det) = forward(lower_bounded(0), z[1])
+    let (tau, tau_log_det) = forward(above(0), z[1])
     let zz = z[2..2 + J]
     ({ mu: mu, tau: tau, z: zz }, tau_log_det)
   }
@@ -50,7 +50,7 @@ bijector unpack(): real[J + 2] -> { mu: real, tau: real<lower=0>, z: real[J] } {
     let mu = v.mu
     let tau = v.tau
     let zz = v.z
-    concat(mu, inverse(lower_bounded(0), tau), zz)
+    concat(mu, inverse(above(0), tau), zz)
   }
 }
 guide mf() { _ ~ transformed(normal(q_location, q_scale), unpack()) by reparam }
@@ -237,5 +237,5 @@ fn particles_and_iwelbo() {
     let sited = programs::objective(&bound, &k, &o).unwrap();
     let text = print(&sited.program);
     assert!(validate(&sited.program, Form::WithSites).is_empty(), "{text}");
-    assert_eq!(terms(&sited.program), 1, "{text}");
+    assert_eq!(terms(&sited.program), 3, "{text}");
 }
