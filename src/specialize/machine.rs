@@ -149,8 +149,8 @@ pub(super) struct Machine<'a> {
     /// Results of bijectors' `forward`, so that `inverse` of one is its operand.
     pub forwards: Vec<super::dist::Forward<'a>>,
     pub depth_of_calls: usize,
-    /// Form of the site's value, inside its strategy.
-    pub current: Option<(Vec<Type>, Value<'a>)>,
+    /// Form of the site's value, inside its strategy; and whether the continuation detaches it (`k: free`).
+    pub current: Option<(Vec<Type>, Value<'a>, bool)>,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
     pub hoists: bool,
 }
