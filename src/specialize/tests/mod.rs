@@ -64,7 +64,8 @@ pub(super) fn try_value(
     given: &[(&str, Array)],
     params: &[(&str, &[f64])],
 ) -> Result<Vec<f64>, Vec<Diagnostic>> {
-    let mut loaded = load(program);
+    // The loader finds library items by the words of the file.
+    let mut loaded = load(&format!("{program}\ntest \"{text}\" {{ assert near(1, 1, 1) }}\n"));
     let e = loaded.expr(text);
     let bound = bind(&loaded.checked, &data(given))?;
     let core = super::programs::expression(&bound, &e, &options())?;
