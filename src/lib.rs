@@ -4,13 +4,16 @@
 
 pub mod base;
 pub mod diagnostic;
-pub mod estimate;
-pub mod inference;
-pub mod ir;
-pub mod lower;
 pub mod runtime;
-pub mod specialize;
 pub mod syntax;
 pub mod types;
+pub mod ir;
+pub mod specialize;
+pub mod estimate;
 pub mod ad;
 pub mod opt;
+pub mod lower;
+pub mod codegen;
+pub mod inference;
+pub mod data;
+pub mod driver;

@@ -41,4 +41,4 @@ impl std::fmt::Display for AdError {
 impl std::error::Error for AdError {}
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,7 +16,7 @@ use crate::runtime::executable::{Status, Stream};
 #[derive(Clone, Debug)]
 pub struct Config {
     pub seed: u64,
-    /// Most steps of training.
+    /// Most steps of training: evaluations of the objective and its gradient (an update may average several).
     pub max_steps: usize,
     /// The file's or flag's optimiser; `None` takes the default.
     pub optimiser: Option<Choice>,
@@ -26,7 +26,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { seed: 0, max_steps: 128_000, optimiser: None, draws: 100_000 }
+        Config { seed: 0, max_steps: 256_000, optimiser: None, draws: 100_000 }
     }
 }
 
@@ -147,18 +147,18 @@ pub fn fit(bound: &mut dyn Bound, config: &Config, observer: &mut dyn Observer) 
         .filter(|b| b.role == ParamRole::Free || gaussian.is_none())
         .flat_map(|b| b.offset..b.offset + b.len)
         .collect();
+    let members = if choice.constant { Vec::new() } else { members };
     let mut free = None;
     if !members.is_empty()
-        && !choice.constant
         && let Some(found) = newton::search(&mut trainer, &mut params, &members)
     {
         method.push(format!("start of {} parameters: {}", members.len(), found.description));
-        free = Some((members, found.factor));
+        free = Some((members.clone(), found.factor));
     }
     let coordinates = Coordinates::new(&blocks, &params, reference.as_deref(), free);
     let whitened = if coordinates.whitened { "whitened" } else { "declared" };
     method.push(format!("training: {}({}) in {whitened} coordinates", train::rule_name(choice.rule), choice.rate));
-    let Trained { params, ending, trace } = trainer.run(coordinates, params)?;
+    let Trained { params, ending, trace } = trainer.run(coordinates, params, &members)?;
     let objective = final_objective(&mut trainer, &params, ending);
     let (steps, skipped) = (trainer.steps, trainer.skipped);
     let (tuned, state) = (trainer.tuned, trainer.state);

@@ -14,7 +14,7 @@ use super::train::{self, Trainer};
 /// More parameters than this are left to training alone: a Hessian costs a gradient per parameter.
 const MOST_PARAMS: usize = 150;
 const QUASI_NEWTON_STEPS: usize = 400;
-const NEWTON_STEPS: usize = 30;
+const NEWTON_STEPS: usize = 8;
 
 pub(crate) struct Found {
     /// Lower factor of the inverse curvature over the members, `[n, n]`.
@@ -134,7 +134,8 @@ pub(crate) fn search(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[u
         let slack = n as f64 / samples as f64;
         let mut point = Point { x: x.clone(), value, gradient };
         if factor.is_none() {
-            factor = search.curvature(&x, &mut steps).and_then(|c| inverse_factor(&c, n));
+            let start = search.curvature(&x, &mut steps);
+            factor = start.and_then(|c| inverse_factor(&c, &scale_of(&c, &point.gradient), 1e-2));
         }
         let mut curvature = match &factor {
             Some(factor) => Curvature::from_factor(factor, n),
@@ -151,7 +152,9 @@ pub(crate) fn search(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[u
         }
         newton += newton_steps(&mut search, &mut point, &mut steps, slack);
         x = point.x;
-        if let Some(found) = search.curvature(&x, &mut steps).and_then(|c| inverse_factor(&c, n)) {
+        if let Some(found) =
+            search.curvature(&x, &mut steps).and_then(|c| inverse_factor(&c, &scale_of(&c, &vec![0.0; n]), 0.0))
+        {
             factor = Some(found);
         }
         if search.cancelled {
@@ -171,7 +174,7 @@ fn newton_steps(search: &mut Search<'_, '_>, point: &mut Point, steps: &mut [f64
     let mut damping = 1e-3;
     for taken in 0..NEWTON_STEPS {
         let Some(curvature) = search.curvature(&point.x, steps) else { return taken };
-        let scale: Vec<f64> = (0..n).map(|i| positive(curvature[i * n + i])).collect();
+        let scale = scale_of(&curvature, &point.gradient);
         let mut moved = None;
         for _ in 0..25 {
             let Some(step) = damped_step(&curvature, &scale, damping, &point.gradient) else {
@@ -191,7 +194,7 @@ fn newton_steps(search: &mut Search<'_, '_>, point: &mut Point, steps: &mut [f64
                 if gain > 0.5 * predicted {
                     damping *= 0.1;
                 }
-                moved = Some(Point { x, value, gradient });
+                moved = Some((Point { x, value, gradient }, damping > 10.0 && gain < 0.1 * predicted));
                 break;
             }
             damping = (damping * 5.0).max(1e-6);
@@ -199,8 +202,11 @@ fn newton_steps(search: &mut Search<'_, '_>, point: &mut Point, steps: &mut [f64
                 break;
             }
         }
-        let Some(next) = moved else { return taken };
+        let Some((next, stuck)) = moved else { return taken };
         *point = next;
+        if stuck {
+            return taken + 1;
+        }
     }
     NEWTON_STEPS
 }
@@ -208,6 +214,13 @@ fn newton_steps(search: &mut Search<'_, '_>, point: &mut Point, steps: &mut [f64
 /// A curvature's size, or 1 where there is none.
 fn positive(curvature: f64) -> f64 {
     if curvature.abs() > 1e-16 { curvature.abs() } else { 1.0 }
+}
+
+/// Diagonal of the damping: the curvature, but no less than a step of 1 along the gradient asks for, so that a coordinate
+/// that is still flat (the log of a far too small scale) is not thrown.
+fn scale_of(curvature: &[f64], gradient: &[f64]) -> Vec<f64> {
+    let n = gradient.len();
+    (0..n).map(|i| positive(curvature[i * n + i].abs().max(gradient[i].abs()))).collect()
 }
 
 /// The step of ascent `(C + λ D)⁻¹ g`; `None` if the matrix is not positive definite.
@@ -225,12 +238,12 @@ fn damped_step(curvature: &[f64], scale: &[f64], damping: f64, gradient: &[f64])
     dense::all_finite(&step).then_some(step)
 }
 
-/// Lower factor of the inverse of a curvature, made positive definite by the least damping that does.
-fn inverse_factor(curvature: &[f64], n: usize) -> Option<Vec<f64>> {
-    let root: Vec<f64> = (0..n).map(|i| positive(curvature[i * n + i]).sqrt()).collect();
+/// Lower factor of the inverse of a curvature, made positive definite by the least damping from `damping` on that does.
+fn inverse_factor(curvature: &[f64], scale: &[f64], mut damping: f64) -> Option<Vec<f64>> {
+    let n = scale.len();
+    let root: Vec<f64> = scale.iter().map(|s| s.sqrt()).collect();
     let scaled: Vec<f64> = (0..n * n).map(|k| curvature[k] / (root[k / n] * root[k % n])).collect();
-    let mut damping = 0.0;
-    while damping < 1e3 {
+    while damping < 1e4 {
         let mut damped = scaled.clone();
         (0..n).for_each(|i| damped[i * n + i] += damping);
         if let Some(l) = dense::cholesky(&damped, n)

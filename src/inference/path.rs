@@ -21,6 +21,7 @@ const LOOK: usize = 400;
 /// Candidates of different ELBO that are refined.
 const REFINED: usize = 2;
 const FIXED_POINT_STEPS: usize = 48;
+const SHARPENINGS: usize = 12;
 
 /// A Gaussian on the unconstrained latents.
 pub(crate) struct Start {
@@ -241,7 +242,7 @@ fn path(surface: &mut Surface<'_>, mut x: Vec<f64>, noise: &mut Noise) -> Option
         let next = ascend(surface, &point, &mut curvature, 1e-10);
         let done = next.is_none();
         if let Some(next) = next {
-            flat = if next.value - point.value < 1e-9 * (1.0 + next.value.abs()) { flat + 1 } else { 0 };
+            flat = if next.value - point.value < 1e-11 * (1.0 + next.value.abs()) { flat + 1 } else { 0 };
             point = next;
         }
         let scored = n <= DENSE || done || iteration % 10 == 9;
@@ -264,7 +265,7 @@ fn path(surface: &mut Surface<'_>, mut x: Vec<f64>, noise: &mut Noise) -> Option
             }
         }
         // A density without a mode climbs for ever while its local Gaussians get worse.
-        if done || flat >= 5 || surface.cancelled || (stale > 40 && best.is_some()) {
+        if done || flat >= 8 || surface.cancelled || (stale > 40 && best.is_some()) {
             break;
         }
     }
@@ -280,11 +281,24 @@ fn sharpened(surface: &mut Surface<'_>, location: Vec<f64>, factor: Vec<f64>) ->
     if n > DENSE {
         return candidates;
     }
-    for _ in 0..4 {
+    for _ in 0..SHARPENINGS {
         let mut gradient = vec![0.0; n];
         let value = surface.at(&x, &mut gradient);
         let Some(precision) = whitened_precision(surface, &x, &l) else { break };
-        let Some(p) = dense::cholesky(&precision, n) else { break };
+        // Axes of the wrong length lose digits in the differences: they are measured again at the right one.
+        let lengths: Vec<f64> = (0..n).map(|j| precision[j * n + j].abs()).collect();
+        if lengths.iter().any(|p| !(0.01..=100.0).contains(p)) {
+            for (k, v) in l.iter_mut().enumerate() {
+                *v *= (1.0 / lengths[k % n].sqrt()).clamp(1e-4, 1e4);
+            }
+            continue;
+        }
+        let damped = [0.0, 1e-8, 1e-6, 1e-4, 1e-2].into_iter().find_map(|damping| {
+            let mut matrix = precision.clone();
+            (0..n).for_each(|i| matrix[i * n + i] += damping);
+            dense::cholesky(&matrix, n)
+        });
+        let Some(p) = damped else { break };
         let mut step = vec![0.0; n];
         dense::lower_transposed_product(&l, n, &gradient, &mut step);
         dense::solve_lower(&p, n, &mut step);

@@ -6,6 +6,10 @@ use super::dense;
 /// Above this many variables the inverse Hessian is kept as the memory of L-BFGS.
 pub(crate) const DENSE: usize = 300;
 
+/// Share of the gain that the slope promises which a step must give. Not the usual 1e-4: where the gradient is only in the mean
+/// that of the value, a step that gives next to nothing of it must not be doubled for ever.
+const SUFFICIENT: f64 = 0.1;
+
 /// What is climbed.
 pub(crate) trait Hill {
     /// Value and gradient; `-inf` where one is not finite.
@@ -56,7 +60,7 @@ fn climb(hill: &mut dyn Hill, from: &Point, direction: &[f64], first: f64) -> Op
         let x: Vec<f64> = from.x.iter().zip(direction).map(|(a, d)| a + t * d).collect();
         let mut gradient = vec![0.0; x.len()];
         let value = hill.at(&x, &mut gradient);
-        if value.is_nan() || value < from.value + 1e-4 * t * slope - rounding {
+        if value.is_nan() || value < from.value + SUFFICIENT * t * slope - rounding {
             high = t;
         } else if dense::dot(&gradient, direction) > 0.9 * slope {
             low = t;

@@ -68,7 +68,6 @@ impl Coordinates {
         let mut parts = Vec::new();
         let mut whitened = true;
         let gaussian = gaussian_blocks(blocks);
-        let listed = free.as_ref().map_or(Vec::new(), |(members, _)| members.clone());
         for block in blocks {
             match (block.role, &gaussian) {
                 (ParamRole::Location, Some(_)) => parts.push(Part::Location { offset: block.offset, n: block.len }),
@@ -77,17 +76,12 @@ impl Coordinates {
                     parts.push(Part::CholeskyScale { offset: block.offset, n: location.len });
                 }
                 (ParamRole::Location | ParamRole::LogScale | ParamRole::CholeskyScale, None) | (ParamRole::Free, _) => {
-                    if block.len > 0 && !listed.contains(&block.offset) {
+                    if block.len > 0 {
                         whitened = false;
                         parts.push(Part::Diagonal { offset: block.offset, scale: vec![1.0; block.len] });
                     }
                 }
             }
-        }
-        if let Some((members, factor)) = free
-            && !members.is_empty()
-        {
-            parts.push(Part::Linear { members, factor });
         }
         let reference = match (reference, gaussian) {
             (Some(given), _) => given.to_vec(),
@@ -95,14 +89,29 @@ impl Coordinates {
             (None, None) => Vec::new(),
         };
         let n = centre.len();
-        Coordinates {
+        let mut coordinates = Coordinates {
             parts,
             centre: centre.to_vec(),
             scratch: vec![0.0; reference.len().max(n)],
             other: vec![0.0; reference.len().max(n)],
             reference,
             whitened,
+        };
+        if let Some((members, factor)) = free {
+            coordinates.set_linear(&members, factor);
         }
+        coordinates
+    }
+
+    /// Gives the listed parameters (those of role `Free`) the factor `[n, n]`.
+    pub(crate) fn set_linear(&mut self, members: &[usize], factor: Vec<f64>) {
+        self.parts.retain(|part| match part {
+            Part::Linear { .. } => false,
+            Part::Diagonal { offset, .. } => !members.contains(offset),
+            Part::Location { .. } | Part::LogScale { .. } | Part::CholeskyScale { .. } => true,
+        });
+        self.whitened = !self.parts.iter().any(|part| matches!(part, Part::Diagonal { .. }));
+        self.parts.push(Part::Linear { members: members.to_vec(), factor });
     }
 
     /// Moves the centre to `params`; a full-rank reference follows.

@@ -9,7 +9,7 @@
 //! of `setup` is that of every step.
 
 pub mod array;
-mod kernels;
+pub mod kernels;
 mod machine;
 mod regions;
 pub mod scalar;

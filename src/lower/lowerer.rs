@@ -3,9 +3,9 @@
 //! Memory: a result of a top-level statement has a slot of the frame; everything inside regions lives in scratch, which
 //! is a stack of marks: a region's slots are free again when it ends.
 
+use super::LowerError;
 use super::nest::{Base, Nests, Node, Operand, Place, Reg, RegInfo, Routine};
 use super::strip::Strip;
-use super::LowerError;
 use crate::ir::core::{Atom, Program, Scalar, Type, Var};
 use crate::ir::op::Op;
 use std::collections::HashMap;
@@ -159,7 +159,13 @@ impl Lowerer {
     }
 
     /// `for index in 0..count`, or backwards.
-    pub(super) fn repeat(&mut self, count: Operand, limit: usize, reverse: bool, body: impl FnOnce(&mut Lowerer, Operand)) {
+    pub(super) fn repeat(
+        &mut self,
+        count: Operand,
+        limit: usize,
+        reverse: bool,
+        body: impl FnOnce(&mut Lowerer, Operand),
+    ) {
         if limit == 0 {
             return;
         }
@@ -209,10 +215,10 @@ impl Lowerer {
     }
 
     pub(super) fn view(&mut self, atom: Atom) -> View {
-        if let Atom::Var(v) = atom {
-            if let Some(Value::Array(view) | Value::LaneArray(view)) = self.values.get(&v) {
-                return view.clone();
-            }
+        if let Atom::Var(v) = atom
+            && let Some(Value::Array(view) | Value::LaneArray(view)) = self.values.get(&v)
+        {
+            return view.clone();
         }
         self.fail("an array is used before its definition");
         View { place: Place::new(Base::Frame, 0), shape: self.program.atom_type(atom).shape }

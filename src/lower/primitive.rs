@@ -1,9 +1,9 @@
 //! Array primitives and contractions as scalar loops, moves and calls of the runtime's linear algebra.
 
-use super::lowerer::{int, signed, strides, Lowerer, Value, View};
-use super::nest::{Base, Fold, Linear, Node, Operand, Place};
+use super::lowerer::{Lowerer, Value, View, int, signed, strides};
+use super::nest::{Fold, Linear, Node, Operand, Place};
 use super::scalar::zero_of;
-use crate::ir::core::{Atom, Contract, ContractKind, Prim, Scalar, Type, Var};
+use crate::ir::core::{Atom, Contract, ContractKind, Prim, Scalar, Type, Var, chunk_size};
 use crate::ir::op::Op;
 
 impl Lowerer {
@@ -121,21 +121,18 @@ impl Lowerer {
     fn contract_loops(&mut self, c: &Contract, a: &View, b: &View, ty: &Type) {
         let place = if ty.is_scalar() { None } else { Some(self.result_slot(c.result, ty.size())) };
         let spec = Spec::new(c, &a.shape, &b.shape);
-        let mut at = Vec::new();
         let total = self.reg(Scalar::Real);
-        self.free_loops(&spec, 0, &mut at, a.place.clone(), b.place.clone(), place.clone(), total);
+        self.free_loops(&spec, 0, a.place.clone(), b.place.clone(), place.clone(), total);
         match place {
             Some(place) => self.set_array(c.result, place),
             None => self.set_scalar(c.result, Operand::Reg(total)),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the three addresses move together through the nest")]
     fn free_loops(
         &mut self,
         spec: &Spec,
         level: usize,
-        at: &mut Vec<Operand>,
         a: Place,
         b: Place,
         out: Option<Place>,
@@ -152,7 +149,7 @@ impl Lowerer {
         let axis = &spec.free[level];
         self.each(axis.extent, |s, i| {
             let out = out.map(|p| p.at(i, axis.out));
-            s.free_loops(spec, level + 1, at, a.at(i, axis.a), b.at(i, axis.b), out, total);
+            s.free_loops(spec, level + 1, a.at(i, axis.a), b.at(i, axis.b), out, total);
         });
     }
 
@@ -173,24 +170,52 @@ impl Lowerer {
 
     fn rows(&mut self, c: &Contract, a: &View, b: &View, ty: &Type) {
         let place = self.result_slot(c.result, ty.size());
-        let dot = c.a_labels.get(1) == c.b_labels.first();
         let swapped = c.a_labels.len() == 1;
         let (x, v, x_labels, v_labels) =
             if swapped { (b, a, &c.b_labels, &c.a_labels) } else { (a, b, &c.a_labels, &c.b_labels) };
-        let (Some(&rows), Some(&d), [_, inner], [label]) = (x.shape.first(), x.shape.get(1), &x_labels[..], &v_labels[..])
+        let (Some(&rows), Some(&d), [_, inner], [label]) =
+            (x.shape.first(), x.shape.get(1), &x_labels[..], &v_labels[..])
         else {
             return self.fail("a rows contract is a matrix and a vector");
         };
-        let _ = dot;
         let (x, v) = (x.place.clone(), v.place.clone());
         if inner == label {
             self.nodes.push(Node::Linear(Linear::RowsDot { rows: int(rows), d, x, b: v, result: place.clone() }));
         } else {
-            let value = Operand::Real(0.0);
-            self.nodes.push(Node::Fill { to: place.clone(), scalar: Scalar::Real, value, count: d });
-            self.nodes.push(Node::Linear(Linear::RowsAxpy { rows: int(rows), d, x, r: v, result: place.clone() }));
+            self.rows_by_chunks(rows, d, &x, &v, &place);
         }
         self.set_array(c.result, place);
+    }
+
+    /// Sums over rows: each chunk from 0.0, chunks in order.
+    fn rows_by_chunks(&mut self, rows: usize, d: usize, x: &Place, r: &Place, result: &Place) {
+        let chunk = chunk_size(rows);
+        let zeros =
+            |to: &Place| Node::Fill { to: to.clone(), scalar: Scalar::Real, value: Operand::Real(0.0), count: d };
+        self.nodes.push(zeros(result));
+        if rows <= chunk {
+            let (x, r, result) = (x.clone(), r.clone(), result.clone());
+            return self.nodes.push(Node::Linear(Linear::RowsAxpy { rows: int(rows), d, x, r, result }));
+        }
+        let chunks = rows.div_ceil(chunk);
+        let total = self.scratch_slot(d);
+        self.repeat(int(chunks), chunks, false, |s, c| {
+            let start = s.mul(c, signed(chunk));
+            let left = s.op(Op::ISub, &[int(rows), start]);
+            let count = s.op(Op::IMin, &[left, int(chunk)]);
+            s.nodes.push(zeros(&total));
+            s.nodes.push(Node::Linear(Linear::RowsAxpy {
+                rows: count,
+                d,
+                x: x.at(start, signed(d)),
+                r: r.at(start, 1),
+                result: total.clone(),
+            }));
+            s.each(d, |s, j| {
+                let value = s.load(total.at(j, 1), Scalar::Real);
+                s.fold_at(&result.at(j, 1), Fold::Sum, value);
+            });
+        });
     }
 
     fn gemm(&mut self, c: &Contract, a: &View, b: &View, ty: &Type) {
@@ -213,23 +238,17 @@ impl Lowerer {
         let (Some(m), Some(n), Some(k)) = (take(&rows), take(&columns), take(&spec.summed)) else {
             return self.contract_loops(c, a, b, ty);
         };
-        self.gemm_batches(&batch, (a.place.clone(), b.place.clone(), place.clone()), &|s, a, b, out| {
-            let (result, transposed) = (out, n.out != 1 && n.extent != 1);
-            let (m, n, a, b) = if transposed {
-                (Axis { a: n.b, ..n }, Axis { b: m.a, ..m }, b, a)
-            } else {
-                (m, n, a, b)
-            };
-            let (ka, kb) = if transposed { (k.b, k.a) } else { (k.a, k.b) };
+        self.gemm_batches(&batch, (a.place.clone(), b.place.clone(), place.clone()), &|s, a, b, result| {
             s.nodes.push(Node::Linear(Linear::Gemm {
                 m: m.extent,
                 k: k.extent,
                 n: n.extent,
                 a,
-                a_strides: (m.a, ka),
+                a_strides: (m.a, k.a),
                 b,
-                b_strides: (kb, n.b),
+                b_strides: (k.b, n.b),
                 result,
+                result_strides: (m.out, n.out),
             }));
         });
         self.set_array(c.result, place);
@@ -299,9 +318,4 @@ fn word(x: f64, scalar: Scalar) -> u64 {
         Scalar::Int => (x as i64).cast_unsigned(),
         Scalar::Bool => u64::from(x != 0.0),
     }
-}
-
-/// Whether two views are one array.
-pub(super) fn same_array(a: &View, b: &View) -> bool {
-    a.place.base != Base::Scratch && a.place == b.place
 }

@@ -16,6 +16,11 @@ pub struct NodeIds {
 }
 
 impl NodeIds {
+    /// Ids from `first` on.
+    pub fn starting_at(first: u32) -> NodeIds {
+        NodeIds { next: first }
+    }
+
     pub fn fresh(&mut self) -> NodeId {
         let id = NodeId(self.next);
         self.next += 1;

@@ -3,4 +3,5 @@
 mod guides;
 mod models;
 mod posteriors;
+mod robustness;
 mod targets;

@@ -1,8 +1,10 @@
 //! Contracts and array primitives on whole arrays of cells.
 
-use super::super::core::{Contract, ContractKind, Prim, Scalar};
+use super::super::core::{Contract, ContractKind, Prim, Scalar, chunk_size};
 use super::super::validate::{RowsKernel, rows_kernel};
-use super::{from_int, kernels};
+use super::from_int;
+use crate::runtime::gemm::{Strides, gemm};
+use crate::runtime::{linear, rows};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,20 +13,30 @@ pub(super) fn contract(c: &Contract, a: &[f64], a_shape: &[usize], b: &[f64], b_
     match c.kind {
         None | Some(ContractKind::Loops) => contract_loops(c, a, a_shape, b, b_shape),
         Some(ContractKind::Rows) => {
-            let (rows, d) = (a_shape[0], a_shape[1]);
-            match rows_kernel(c) {
-                Some(RowsKernel::Dot) => {
-                    let mut out = vec![0.0; rows];
-                    kernels::rows_dot(a, d, b, &mut out);
+            // Refused by the validator otherwise.
+            let Some((kernel, swapped)) = rows_kernel(c) else { return contract_loops(c, a, a_shape, b, b_shape) };
+            let (matrix, vector, shape) = if swapped { (b, a, b_shape) } else { (a, b, a_shape) };
+            match kernel {
+                RowsKernel::Dot => {
+                    let mut out = vec![0.0; shape[0]];
+                    rows::rows_dot(matrix, vector, &mut out);
                     out
                 }
-                Some(RowsKernel::Axpy) => {
+                RowsKernel::Axpy => {
+                    let d = shape[1];
                     let mut out = vec![0.0; d];
-                    kernels::rows_axpy(a, d, b, &mut out);
+                    let chunk = chunk_size(shape[0]);
+                    if shape[0] <= chunk {
+                        rows::rows_axpy(matrix, vector, &mut out);
+                        return out;
+                    }
+                    for (n, weights) in vector.chunks(chunk).enumerate() {
+                        let mut total = vec![0.0; d];
+                        rows::rows_axpy(&matrix[n * chunk * d..], weights, &mut total);
+                        out.iter_mut().zip(&total).for_each(|(o, t)| *o += t);
+                    }
                     out
                 }
-                // Refused by the validator.
-                None => contract_loops(c, a, a_shape, b, b_shape),
             }
         }
         Some(ContractKind::Gemm) => matrix_product(c, a, a_shape, b, b_shape),
@@ -87,11 +99,14 @@ fn matrix_product(c: &Contract, a: &[f64], a_shape: &[usize], b: &[f64], b_shape
     let (m, k) = if a_transposed { (a_shape[1], a_shape[0]) } else { (a_shape[0], a_shape[1]) };
     let n = if b_transposed { b_shape[0] } else { b_shape[1] };
     let out_transposed = c.b_labels.contains(&c.out[0]);
-    let a_strides = if a_transposed { (1, a_shape[1]) } else { (a_shape[1], 1) };
-    let b_strides = if b_transposed { (1, b_shape[1]) } else { (b_shape[1], 1) };
-    let out_strides = if out_transposed { (1, m) } else { (n, 1) };
+    let strides = |columns: usize, transposed: bool| {
+        let plain = Strides::row_major(columns);
+        if transposed { plain.transposed() } else { plain }
+    };
     let mut out = vec![0.0; m * n];
-    kernels::gemm((m, k, n), (a, a_strides), (b, b_strides), (&mut out, out_strides));
+    let out_strides = strides(if out_transposed { m } else { n }, out_transposed);
+    let (a_strides, b_strides) = (strides(a_shape[1], a_transposed), strides(b_shape[1], b_transposed));
+    gemm((m, k, n), a, a_strides, b, b_strides, false, &mut out, out_strides);
     out
 }
 
@@ -101,14 +116,14 @@ pub(super) fn primitive(prim: &Prim, args: &[Arc<Vec<f64>>], shapes: &[Vec<usize
     let out = match prim {
         Prim::Cholesky => {
             let mut l = args[0].to_vec();
-            fine = kernels::cholesky(&mut l, shapes[0][0]);
+            fine = linear::cholesky_in_place(&mut l, shapes[0][0]);
             l
         }
         Prim::SolveLower { transposed } => {
             let n = shapes[0][0];
             let columns = shapes[1].get(1).copied().unwrap_or(1);
             let mut x = args[1].to_vec();
-            kernels::solve_lower(&args[0], n, &mut x, columns, *transposed);
+            linear::solve_lower(&args[0], n, columns, *transposed, &mut x);
             x
         }
         Prim::CumSum { reverse } => cumulative_sum(&args[0], *reverse),

@@ -1,0 +1,288 @@
+//! The runtime's functions that machine code calls: kernels, draws, linear algebra, by address.
+
+use crate::ir::core::Noise;
+use crate::ir::op::Op;
+use crate::runtime::executable::Stream;
+use crate::runtime::kernel::Kernel;
+use crate::runtime::{gemm, linear, random, rows};
+
+/// The kernel of an operation that is one.
+pub(super) fn kernel(op: Op) -> Option<Kernel> {
+    match op {
+        Op::Exp => Some(Kernel::Exp),
+        Op::Log => Some(Kernel::Log),
+        Op::Log1p => Some(Kernel::Log1p),
+        Op::Expm1 => Some(Kernel::Expm1),
+        Op::Sin => Some(Kernel::Sin),
+        Op::Cos => Some(Kernel::Cos),
+        Op::Tan => Some(Kernel::Tan),
+        Op::Atan => Some(Kernel::Atan),
+        Op::Tanh => Some(Kernel::Tanh),
+        Op::Sigmoid => Some(Kernel::Sigmoid),
+        Op::Softplus => Some(Kernel::Softplus),
+        Op::Pow => Some(Kernel::Pow),
+        Op::Lgamma => Some(Kernel::Lgamma),
+        Op::Digamma => Some(Kernel::Digamma),
+        Op::Trigamma => Some(Kernel::Trigamma),
+        Op::NormalCdf => Some(Kernel::NormalCdf),
+        Op::NormalQuantile => Some(Kernel::NormalQuantile),
+        Op::LogNormalCdf => Some(Kernel::LogNormalCdf),
+        Op::GammaP => Some(Kernel::GammaP),
+        Op::GammaPDa => Some(Kernel::GammaPDa),
+        Op::BetaInc => Some(Kernel::BetaInc),
+        Op::Neg
+        | Op::Add
+        | Op::Sub
+        | Op::Mul
+        | Op::Div
+        | Op::Fma
+        | Op::Min
+        | Op::Max
+        | Op::Abs
+        | Op::Sign
+        | Op::Sqrt
+        | Op::Floor
+        | Op::Round
+        | Op::Eq
+        | Op::Lt
+        | Op::Le
+        | Op::IsNan
+        | Op::INeg
+        | Op::IAdd
+        | Op::ISub
+        | Op::IMul
+        | Op::IDiv
+        | Op::IMod
+        | Op::IMin
+        | Op::IMax
+        | Op::IEq
+        | Op::ILt
+        | Op::ILe
+        | Op::And
+        | Op::Or
+        | Op::Not
+        | Op::ToReal
+        | Op::ToInt
+        | Op::BoolToInt
+        | Op::Read
+        | Op::Select
+        | Op::Stop => None,
+    }
+}
+
+/// The strip function of a kernel: operand pointers, output, number of elements.
+pub(super) fn strip(kernel: Kernel) -> usize {
+    kernel.entry().address() as usize
+}
+
+macro_rules! scalars {
+    ($($kernel:ident ($($x:ident),+) $apply:ident;)*) => {
+        /// The function on one element.
+        pub(super) fn scalar(kernel: Kernel) -> usize {
+            match kernel {
+                $(Kernel::$kernel => {
+                    extern "C" fn call($($x: f64),+) -> f64 {
+                        Kernel::$kernel.$apply($($x),+)
+                    }
+                    call as *const () as usize
+                })*
+            }
+        }
+    };
+}
+
+scalars! {
+    Exp(x) apply1;
+    Log(x) apply1;
+    Log1p(x) apply1;
+    Expm1(x) apply1;
+    Sin(x) apply1;
+    Cos(x) apply1;
+    Tan(x) apply1;
+    Atan(x) apply1;
+    Tanh(x) apply1;
+    Sigmoid(x) apply1;
+    Softplus(x) apply1;
+    Pow(x, y) apply2;
+    Lgamma(x) apply1;
+    Digamma(x) apply1;
+    Trigamma(x) apply1;
+    NormalCdf(x) apply1;
+    NormalQuantile(x) apply1;
+    LogNormalCdf(x) apply1;
+    GammaP(x, y) apply2;
+    GammaPDa(x, y) apply2;
+    BetaInc(x, y, z) apply3;
+    NegAbsExp(x) apply1;
+}
+
+extern "C" fn normal(seed: u64, step: u32, site: u32, index: u64) -> f64 {
+    random::normal(Stream { seed, step }, site, index)
+}
+
+extern "C" fn uniform(seed: u64, step: u32, site: u32, index: u64) -> f64 {
+    random::uniform(Stream { seed, step }, site, index)
+}
+
+extern "C" fn exponential(seed: u64, step: u32, site: u32, index: u64) -> f64 {
+    random::exponential(Stream { seed, step }, site, index)
+}
+
+extern "C" fn gamma(seed: u64, step: u32, site: u32, index: u64, shape: f64) -> f64 {
+    random::gamma(Stream { seed, step }, site, index, shape)
+}
+
+/// One draw: (seed, step, site, index), and the shape of a gamma.
+pub(super) fn draw(noise: Noise) -> usize {
+    match noise {
+        Noise::Normal => normal as *const () as usize,
+        Noise::Uniform => uniform as *const () as usize,
+        Noise::Exponential => exponential as *const () as usize,
+        Noise::Gamma => gamma as *const () as usize,
+    }
+}
+
+/// A strip of draws: (seed, step, site, first index, stride, [shapes,] out, n).
+pub(super) fn draw_strip(noise: Noise) -> usize {
+    match noise {
+        Noise::Normal => random::entry::normal as *const () as usize,
+        Noise::Uniform => random::entry::uniform as *const () as usize,
+        Noise::Exponential => random::entry::exponential as *const () as usize,
+        Noise::Gamma => random::entry::gamma as *const () as usize,
+    }
+}
+
+macro_rules! gathers {
+    ($($name:ident $function:ident;)*) => {
+        $(unsafe extern "C" fn $name(seed: u64, step: u32, site: u32, at: *const u64, out: *mut f64, n: usize) {
+            // SAFETY: the lowering gives two buffers of a strip, with at least n elements each.
+            let (at, out) = unsafe { (std::slice::from_raw_parts(at, n), std::slice::from_raw_parts_mut(out, n)) };
+            random::$function(Stream { seed, step }, site, at, out);
+        })*
+    };
+}
+
+gathers! {
+    normal_gather normal_gather;
+    uniform_gather uniform_gather;
+    exponential_gather exponential_gather;
+}
+
+unsafe extern "C" fn gamma_gather(
+    seed: u64,
+    step: u32,
+    site: u32,
+    at: *const u64,
+    shapes: *const f64,
+    out: *mut f64,
+    n: usize,
+) {
+    for k in 0..n {
+        // SAFETY: the lowering gives three buffers of a strip, with at least n elements each.
+        unsafe { *out.add(k) = random::gamma(Stream { seed, step }, site, *at.add(k), *shapes.add(k)) };
+    }
+}
+
+/// A strip of draws at given indices: (seed, step, site, indices, [shapes,] out, n).
+pub(super) fn draw_gather(noise: Noise) -> usize {
+    match noise {
+        Noise::Normal => normal_gather as *const () as usize,
+        Noise::Uniform => uniform_gather as *const () as usize,
+        Noise::Exponential => exponential_gather as *const () as usize,
+        Noise::Gamma => gamma_gather as *const () as usize,
+    }
+}
+
+/// (a, out, n) -> whether all pivots were positive.
+pub(super) fn cholesky() -> usize {
+    linear::entry::cholesky as *const () as usize
+}
+
+/// (l, b, out, n, m, transposed).
+pub(super) fn solve_lower() -> usize {
+    linear::entry::solve_lower as *const () as usize
+}
+
+/// (x, b, out, rows, d).
+pub(super) fn rows_dot() -> usize {
+    rows::entry::rows_dot as *const () as usize
+}
+
+/// (x, r, acc, rows, d).
+pub(super) fn rows_axpy() -> usize {
+    rows::entry::rows_axpy as *const () as usize
+}
+
+unsafe extern "C" fn product(matrices: *const Product) {
+    // SAFETY: generated code points to a complete description, whose matrices lie in slots of their size.
+    unsafe {
+        let p = &*matrices;
+        gemm::gemm_entry(
+            p.m, p.k, p.n, p.a, p.a_row, p.a_column, p.b, p.b_row, p.b_column, 0.0, p.c, p.c_row, p.c_column,
+        );
+    }
+}
+
+/// Operands of a matrix product, as generated code writes them.
+#[repr(C)]
+struct Product {
+    m: usize,
+    k: usize,
+    n: usize,
+    a: *const f64,
+    a_row: isize,
+    a_column: isize,
+    b: *const f64,
+    b_row: isize,
+    b_column: isize,
+    c: *mut f64,
+    c_row: isize,
+    c_column: isize,
+}
+
+/// (pointer to 12 words: m, k, n, a and its strides, b and its strides, c and its strides).
+pub(super) fn gemm() -> usize {
+    product as *const () as usize
+}
+
+unsafe extern "C" fn sort_reals(a: *const f64, out: *mut f64, n: usize) {
+    // SAFETY: two arrays of n elements each, that do not overlap.
+    let out = unsafe {
+        std::ptr::copy_nonoverlapping(a, out, n);
+        std::slice::from_raw_parts_mut(out, n)
+    };
+    out.sort_unstable_by(|a, b| a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(b)));
+}
+
+unsafe extern "C" fn sort_ints(a: *const i64, out: *mut i64, n: usize) {
+    // SAFETY: two arrays of n elements each, that do not overlap.
+    let out = unsafe {
+        std::ptr::copy_nonoverlapping(a, out, n);
+        std::slice::from_raw_parts_mut(out, n)
+    };
+    out.sort_unstable();
+}
+
+/// (a, out, n).
+pub(super) fn sort(reals: bool) -> usize {
+    if reals { sort_reals as *const () as usize } else { sort_ints as *const () as usize }
+}
+
+unsafe extern "C" fn copy_words(from: *const u64, to: *mut u64, n: usize) {
+    // SAFETY: both places have n words.
+    unsafe { std::ptr::copy(from, to, n) }
+}
+
+/// (from, to, words).
+pub(super) fn copy() -> usize {
+    copy_words as *const () as usize
+}
+
+extern "C" fn fused(a: f64, b: f64, c: f64) -> f64 {
+    a.mul_add(b, c)
+}
+
+/// `a * b + c`, where the processor has no such instruction.
+pub(super) fn fma() -> usize {
+    fused as *const () as usize
+}
