@@ -5,6 +5,7 @@
 
 use super::LowerError;
 use super::nest::{Base, Nests, Node, Operand, Place, Reg, RegInfo, Routine};
+use super::predraw::Predrawn;
 use super::strip::Strip;
 use crate::ir::core::{Atom, Program, Scalar, Type, Var};
 use crate::ir::op::Op;
@@ -50,6 +51,8 @@ pub(super) struct Lowerer {
     pub values: HashMap<Var, Value>,
     /// Where a variable's array is wanted.
     pub hints: HashMap<Var, Place>,
+    /// Draws of inner loops that were made before them.
+    pub predrawn: HashMap<Var, Predrawn>,
     /// Regions around the statement; 0 at top level.
     pub depth: usize,
     pub scratch: usize,
@@ -85,6 +88,7 @@ impl Lowerer {
             nodes: Vec::new(),
             values: HashMap::new(),
             hints: HashMap::new(),
+            predrawn: HashMap::new(),
             depth: 0,
             scratch: 0,
             strip: None,

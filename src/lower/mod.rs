@@ -11,6 +11,7 @@ mod lanes;
 mod levels;
 mod lowerer;
 pub mod nest;
+mod predraw;
 mod primitive;
 mod print;
 mod rows;

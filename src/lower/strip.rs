@@ -162,8 +162,14 @@ impl Lowerer {
         }
         let mut draws = Vec::new();
         for &i in &schedule.draws[level] {
-            if let Stmt::Draw(d) = stmts[i] {
-                draws.push(self.stage_draw(d));
+            let Stmt::Draw(d) = stmts[i] else { continue };
+            match self.predrawn.get(&d.result).cloned() {
+                Some(drawn) => {
+                    let reload = drawn.at(self);
+                    let value = LaneValue { reload: Some(reload), ..Default::default() };
+                    self.values.insert(d.result, Value::Lanes(value));
+                }
+                None => draws.push(self.stage_draw(d)),
             }
         }
         self.close_segment();
@@ -460,6 +466,7 @@ impl Lowerer {
             }
             collected.push(place);
         }
+        self.predraw(&l.body, &mut vec![(l.index, l.extent)]);
         self.repeat(int(l.extent), l.extent, l.reverse, |s, index| {
             s.set_scalar(l.index, index);
             for ((collector, place), &value) in l.collectors.iter().zip(&collected).zip(&l.body.results[carried..]) {
