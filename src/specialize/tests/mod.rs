@@ -1,5 +1,6 @@
 //! Programs through the partial evaluator: values against closed forms, the form of what comes out.
 
+mod examples;
 mod objectives;
 mod values;
 
