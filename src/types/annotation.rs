@@ -348,8 +348,12 @@ impl Checker {
                             if bound.dims.len() != n.dims.len() {
                                 let (wanted, found) = (self.describe_num(&bound), self.describe_num(n));
                                 self.report(
-                                    Diagnostic::error("E0204", purpose.span, format!("{} must be {wanted}, not {found}", purpose.what))
-                                        .label(format!("this is {found}")),
+                                    Diagnostic::error(
+                                        "E0204",
+                                        purpose.span,
+                                        format!("{} must be {wanted}, not {found}", purpose.what),
+                                    )
+                                    .label(format!("this is {found}")),
                                 );
                                 return Val::Unknown;
                             }

@@ -96,6 +96,8 @@ pub struct Run {
     pub density: Kind,
     /// Why it is not normalized: where and what.
     pub unnormalized: Option<(Span, String)>,
+    /// The first site whose distribution has no density.
+    pub point: Option<(Span, String)>,
     /// What is observed: address and place.
     pub observed: Vec<(String, Span)>,
     /// Kinds of addresses as far as known, for reads before the last piece.
@@ -438,6 +440,7 @@ impl Checker {
             Val::Bijector(_) => "a bijector".to_owned(),
             Val::Range { from, to } => format!("{}..{}", from.source(), to.source()),
             Val::Values(_) => "a support".to_owned(),
+            Val::Absent { .. } => "a density that does not exist".to_owned(),
         }
     }
 

@@ -465,6 +465,10 @@ impl Checker {
         match value {
             Val::Num(n) => Some(n.clone()),
             Val::Unknown => None,
+            Val::Absent { name, span: place } => {
+                self.no_density(self.user_span(span), *place, name);
+                None
+            }
             Val::Dist(_) => {
                 self.report(
                     Diagnostic::error("E0204", span, "a number is wanted, not a distribution")

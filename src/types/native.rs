@@ -548,7 +548,8 @@ impl Checker {
                 Some(_) => {
                     let found = self.describe_num(&n);
                     self.report(
-                        Diagnostic::error("E0210", a.span, "`concat` joins arrays of one rank").label(format!("this is {found}")),
+                        Diagnostic::error("E0210", a.span, "`concat` joins arrays of one rank")
+                            .label(format!("this is {found}")),
                     );
                     return Val::Unknown;
                 }

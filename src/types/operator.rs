@@ -72,6 +72,7 @@ impl Checker {
             }
             if n.estimate.is_some() {
                 self.nonlinear(n, e.span, "compared");
+                return result;
             }
         }
         let mut kind = l.kind.clone();
