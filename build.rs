@@ -22,7 +22,18 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The word that a file is looked up by, for each line that starts an item at the left margin.
 fn indexed(line: &str) -> Option<String> {
     const WORDS: [&str; 13] = [
-        "fn", "dist", "strategy", "objective", "family", "bijector", "model", "guide", "const", "type", "support", "prefer",
+        "fn",
+        "dist",
+        "strategy",
+        "objective",
+        "family",
+        "bijector",
+        "model",
+        "guide",
+        "const",
+        "type",
+        "support",
+        "prefer",
         "plate",
     ];
     let line = line.strip_prefix("biased ").unwrap_or(line);

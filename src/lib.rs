@@ -15,4 +15,6 @@ pub mod opt;
 pub mod lower;
 pub mod codegen;
 pub mod inference;
+pub mod data;
 pub mod driver;
+pub mod cli;

@@ -219,9 +219,8 @@ impl Forward {
         }
         grown.body.stmts = inner.stmts;
         b.stmts.push(Stmt::For(grown));
-        let seeds: Vec<Option<Atom>> = (0..f.results.len())
-            .map(|k| wanted.contains(&k).then_some(f.results[k].into()))
-            .collect();
+        let seeds: Vec<Option<Atom>> =
+            (0..f.results.len()).map(|k| wanted.contains(&k).then_some(f.results[k].into())).collect();
         let mut reverse = Reverse { active: HashSet::new(), options: Options::default() };
         let firsts = reverse.first_extremes(b, f, &seeds);
         for (k, var) in all_tangents {

@@ -104,9 +104,8 @@ impl Reverse {
             }
             Prim::Fill { shape } => {
                 if let Some(v) = active(self, 0) {
-                    let value = b.for_(shape, vec![Collector::Sum { keep: Vec::new() }], |b, i| {
-                        vec![b.read(r_adj, i)]
-                    })[0];
+                    let value =
+                        b.for_(shape, vec![Collector::Sum { keep: Vec::new() }], |b, i| vec![b.read(r_adj, i)])[0];
                     adj.add_whole(b, v, value);
                 }
             }

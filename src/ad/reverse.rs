@@ -123,7 +123,8 @@ pub(super) struct Reverse {
 impl Reverse {
     /// Variables made by copying are active where their originals are.
     pub(super) fn inherit(&mut self, map: &Substitution) {
-        let new: Vec<Var> = map.iter().filter(|(old, _)| self.active.contains(old)).filter_map(|(_, a)| a.var()).collect();
+        let new: Vec<Var> =
+            map.iter().filter(|(old, _)| self.active.contains(old)).filter_map(|(_, a)| a.var()).collect();
         self.active.extend(new);
     }
 

@@ -6,7 +6,7 @@
 use crate::ir::core::Scalar;
 use crate::lower::nest::{Base, Linear, Node, Operand, Place, Reg, RegInfo, Routine};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{types, AbiParam, InstBuilder, MemFlagsData, Signature, Type, Value};
+use cranelift_codegen::ir::{AbiParam, FuncRef, InstBuilder, MemFlagsData, Signature, Type, Value, types};
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, Variable};
 
@@ -38,7 +38,7 @@ pub(super) struct Emit<'a> {
     pub frame: Value,
     pub scratch: Value,
     pub data: &'a [usize],
-    pub tasks: &'a [usize],
+    pub tasks: Vec<FuncRef>,
     pub convention: CallConv,
     pub has_fma: bool,
     /// In a segment: four elements at once.
@@ -61,6 +61,7 @@ impl<'a> Emit<'a> {
         mut b: FunctionBuilder<'a>,
         routine: &Routine,
         data: &'a [usize],
+        tasks: Vec<FuncRef>,
         convention: CallConv,
         has_fma: bool,
     ) -> FunctionBuilder<'a> {
@@ -81,7 +82,7 @@ impl<'a> Emit<'a> {
             frame,
             scratch,
             data,
-            tasks: &[],
+            tasks,
             convention,
             has_fma,
             wide: false,
@@ -316,10 +317,11 @@ impl<'a> Emit<'a> {
                 self.domain(ok);
             }
             Node::Parallel { task, count } => {
-                let function = self.tasks.get(*task).copied().unwrap_or(0);
-                let (function, count) = (self.constant(function), self.constant(*count));
-                let context = self.context;
-                self.call(super::parallel_entry(), &[context, function, count]);
+                if let Some(&function) = self.tasks.get(*task) {
+                    let function = self.b.ins().func_addr(types::I64, function);
+                    let (context, count) = (self.context, self.constant(*count));
+                    self.call(super::threads::entry(), &[context, function, count]);
+                }
             }
         }
     }

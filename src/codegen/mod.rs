@@ -9,16 +9,20 @@ mod operation;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use crate::ir::core::Scalar;
 use crate::lower::nest::{Nests, Routine, Span};
 use crate::runtime::executable::{Array, Executable, Status, Stream, Values};
-use cranelift_codegen::ir::{types, AbiParam, UserFuncName};
+use crate::runtime::pool::Pool;
+use cranelift_codegen::ir::{AbiParam, UserFuncName, types};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module};
 use emit::Emit;
+use std::sync::Arc;
+use threads::Threads;
 
 /// Why nests could not be compiled: the data do not fit, or this machine is not supported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +52,7 @@ struct Context {
     /// Lowest number of a failed check; `u64::MAX` is none.
     check: u64,
     domain: u64,
+    threads: *const Threads,
 }
 
 type Function = unsafe extern "C" fn(*mut Context, i64);
@@ -80,6 +85,8 @@ pub struct Compiled {
     step: Function,
     frame: Words,
     scratch: Words,
+    /// At a fixed address while a step runs.
+    threads: Box<Threads>,
     /// Kept for its addresses.
     data: Vec<Words>,
     nests: Nests,
@@ -92,8 +99,9 @@ pub struct Compiled {
 // SAFETY: the machine code and the memory it refers to are owned, and used through `&mut self` only.
 unsafe impl Send for Compiled {}
 
-/// Compiles `nests` with `data` bound (one array per data input, in order) and runs `setup`.
-pub fn compile(nests: Nests, data: &[Array]) -> Result<Compiled, CodegenError> {
+/// Compiles `nests` with `data` bound (one array per data input, in order) and runs `setup`. Chunks of large nests run
+/// on `pool`; bits do not depend on its threads.
+pub fn compile(nests: Nests, data: &[Array], pool: &Arc<Pool>) -> Result<Compiled, CodegenError> {
     if data.len() != nests.data.len() {
         return Err(error(format!("{} data inputs, but {} arrays given", nests.data.len(), data.len())));
     }
@@ -121,8 +129,12 @@ pub fn compile(nests: Nests, data: &[Array]) -> Result<Compiled, CodegenError> {
     let mut module = new_module()?;
     let mut functions = FunctionBuilderContext::new();
     let mut code_size = 0;
-    let setup = define(&mut module, &mut functions, &nests.setup, &addresses, &mut code_size)?;
-    let step = define(&mut module, &mut functions, &nests.step, &addresses, &mut code_size)?;
+    let mut tasks = Vec::new();
+    for routine in &nests.tasks {
+        tasks.push(define(&mut module, &mut functions, routine, &addresses, &[], &mut code_size)?);
+    }
+    let setup = define(&mut module, &mut functions, &nests.setup, &addresses, &tasks, &mut code_size)?;
+    let step = define(&mut module, &mut functions, &nests.step, &addresses, &tasks, &mut code_size)?;
     module.finalize_definitions().map_err(error)?;
     let function = |id: FuncId| -> Function {
         let address = module.get_finalized_function(id);
@@ -134,6 +146,7 @@ pub fn compile(nests: Nests, data: &[Array]) -> Result<Compiled, CodegenError> {
         module: Some(module),
         step,
         frame,
+        threads: Box::new(Threads::new(pool.clone(), nests.scratch)),
         scratch,
         data: bound,
         nests,
@@ -161,10 +174,7 @@ fn new_module() -> Result<JITModule, CodegenError> {
     ] {
         flags.set(name, value).map_err(error)?;
     }
-    let isa = cranelift_native::builder()
-        .map_err(error)?
-        .finish(settings::Flags::new(flags))
-        .map_err(error)?;
+    let isa = cranelift_native::builder().map_err(error)?.finish(settings::Flags::new(flags)).map_err(error)?;
     Ok(JITModule::new(JITBuilder::with_isa(isa, cranelift_module::default_libcall_names())))
 }
 
@@ -173,6 +183,7 @@ fn define(
     functions: &mut FunctionBuilderContext,
     routine: &Routine,
     data: &[usize],
+    tasks: &[FuncId],
     code_size: &mut usize,
 ) -> Result<FuncId, CodegenError> {
     let mut context = module.make_context();
@@ -182,8 +193,9 @@ fn define(
     let convention = module.isa().default_call_conv();
     let config = module.isa().frontend_config();
     let has_fma = has_fma();
+    let tasks = tasks.iter().map(|&id| module.declare_func_in_func(id, &mut context.func)).collect();
     let builder = FunctionBuilder::new(&mut context.func, functions);
-    let builder = Emit::routine(builder, routine, data, convention, has_fma);
+    let builder = Emit::routine(builder, routine, data, tasks, convention, has_fma);
     builder.finalize(config);
     module.define_function(id, &mut context).map_err(|e| error(format!("{e:?}")))?;
     *code_size += context.compiled_code().map_or(0, |code| code.code_info().total_size as usize);
@@ -202,19 +214,6 @@ fn has_fma() -> bool {
     }
 }
 
-/// (context, task, chunks).
-fn parallel_entry() -> usize {
-    unsafe extern "C" fn run(context: *mut Context, task: usize, chunks: usize) {
-        // SAFETY: generated code gives a task's address.
-        let task = unsafe { std::mem::transmute::<usize, Function>(task) };
-        for chunk in 0..chunks {
-            // SAFETY: the context is that of the running step.
-            unsafe { task(context, i64::try_from(chunk).unwrap_or(0)) };
-        }
-    }
-    run as *const () as usize
-}
-
 impl Compiled {
     /// Bytes of machine code.
     pub fn code_size(&self) -> usize {
@@ -229,6 +228,7 @@ impl Compiled {
             step: u64::from(stream.step),
             check: self.setup_check,
             domain: self.setup_domain,
+            threads: &raw const *self.threads,
         };
         // SAFETY: the code writes within frame and scratch, whose sizes the lowering planned, and reads data, which
         // `self.data` keeps at its addresses.

@@ -5,7 +5,7 @@ use crate::ir::core::Scalar;
 use crate::ir::op::Op;
 use crate::lower::nest::{Fold, Operand};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{types, InstBuilder, Value};
+use cranelift_codegen::ir::{InstBuilder, Value, types};
 
 impl Emit<'_> {
     /// `args` are the values; `operands` what they came from (for a constant exponent).

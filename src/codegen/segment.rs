@@ -3,13 +3,13 @@
 //! Bools are masks (all ones or zeros) in vectors, 0 or 1 elsewhere. What the machine has no vector instruction for is
 //! done lane by lane.
 
-use super::emit::{flags, type_of, Emit, Lanes};
+use super::emit::{Emit, Lanes, flags, type_of};
 use super::operation::fold_operation;
 use crate::ir::core::Scalar;
 use crate::ir::op::Op;
 use crate::lower::nest::{LaneIndex, LaneNode, Operand, Place, Reg, Segment, WIDTH};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{types, InstBuilder, MemFlagsData, Type, Value};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
 use cranelift_frontend::Variable;
 
 /// Loops of at most so many groups are written out.
@@ -40,7 +40,8 @@ impl Emit<'_> {
                     self.groups(segment, end, groups <= UNROLLED, groups);
                 }
                 if n % width > 0 {
-                    let (start, end) = (self.b.ins().iconst(types::I64, groups * width), self.b.ins().iconst(types::I64, n));
+                    let (start, end) =
+                        (self.b.ins().iconst(types::I64, groups * width), self.b.ins().iconst(types::I64, n));
                     self.counted_from(start, end, 1, |s, i| s.elements(segment, i, false, &[]));
                 }
             }
@@ -115,7 +116,8 @@ impl Emit<'_> {
                 if let Some(acc) = accumulators.get(next) {
                     for (half, &var) in acc.vars.iter().enumerate() {
                         let before = self.b.use_var(var);
-                        let sum = self.vector_op(fold_operation(*fold, *scalar), &[before, values[half]], &[*scalar; 2], &[]);
+                        let sum =
+                            self.vector_op(fold_operation(*fold, *scalar), &[before, values[half]], &[*scalar; 2], &[]);
                         self.b.def_var(var, sum);
                     }
                 }
@@ -130,12 +132,10 @@ impl Emit<'_> {
 
     /// An operand as lanes: splat if it is the same for all.
     fn lane_value(&mut self, operand: Operand, scalar: Scalar) -> Lanes {
-        if let Operand::Reg(r) = operand {
-            if self.regs[r.0 as usize].lanes {
-                if let Some(lanes) = self.lanes[r.0 as usize] {
-                    return lanes;
-                }
-            }
+        if let Operand::Reg(r) = operand
+            && let (true, Some(lanes)) = (self.regs[r.0 as usize].lanes, self.lanes[r.0 as usize])
+        {
+            return lanes;
         }
         let value = self.value(operand);
         if !self.wide {
@@ -507,8 +507,7 @@ impl Emit<'_> {
     fn by_lane(&mut self, op: Op, args: &[Value], scalars: &[Scalar], operands: &[Operand]) -> Value {
         let mut out = Vec::new();
         for lane in 0..2 {
-            let parts: Vec<Value> =
-                args.iter().zip(scalars).map(|(&v, &s)| self.unpack_pair(s, v, lane)).collect();
+            let parts: Vec<Value> = args.iter().zip(scalars).map(|(&v, &s)| self.unpack_pair(s, v, lane)).collect();
             out.push(self.operation(op, &parts, operands));
         }
         let result = op.signature().map_or(Scalar::Real, |(_, result)| result);

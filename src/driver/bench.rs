@@ -6,7 +6,7 @@ use super::fit::PARTICLES;
 use super::model::initial;
 use super::session::{Session, check_file, param_shapes};
 use crate::inference::optimise::Rule;
-use crate::runtime::executable::{Array, Executable, Stream};
+use crate::runtime::executable::{Array, Stream};
 use crate::specialize::machine::Space;
 use crate::specialize::programs::{self, Options};
 use std::collections::HashMap;

@@ -9,15 +9,18 @@ use crate::ir::interpret::Interpreter;
 use crate::lower;
 use crate::opt;
 use crate::runtime::executable::{Array, Executable};
+use crate::runtime::pool::Pool;
 use crate::specialize::programs::Sited;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Who runs a program. Both give the same bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Backend {
     Interpreter,
     /// Machine code on so many threads.
-    Machine { threads: usize },
+    Machine {
+        threads: usize,
+    },
 }
 
 /// Sites eliminated: the first output is the value.
@@ -62,10 +65,22 @@ pub fn executable(program: &Program, data: &[Array], backend: Backend) -> Result
         }
         Backend::Machine { threads } => {
             let nests = lower::lower(program).map_err(|e| internal("lowering", e.to_string()))?;
-            let code = codegen::compile(&nests, data, threads).map_err(|e| internal("code generation", e.to_string()))?;
+            let code = codegen::compile(nests, data, &pool(threads)).map_err(|e| internal("code generation", e.to_string()))?;
             Ok(Box::new(code))
         }
     }
+}
+
+/// The resident pool of a thread count, made on first use: programs of one process share it.
+fn pool(threads: usize) -> Arc<Pool> {
+    static POOLS: Mutex<Vec<(usize, Arc<Pool>)>> = Mutex::new(Vec::new());
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, pool)) = pools.iter().find(|p| p.0 == threads) {
+        return pool.clone();
+    }
+    let pool = Arc::new(Pool::new(threads.max(1)));
+    pools.push((threads, pool.clone()));
+    pool
 }
 
 /// True if a step of the program draws random numbers.

@@ -5,7 +5,7 @@ use super::compile;
 use super::grad::{Settings, declared_values};
 use super::session::{Session, param_shapes};
 use crate::inference::summary::Estimate;
-use crate::runtime::executable::{Executable, Status, Stream};
+use crate::runtime::executable::{Status, Stream};
 use crate::specialize::machine::Space;
 use crate::specialize::programs::{self, Options};
 use crate::syntax::tree::Expr;
@@ -62,10 +62,10 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &EvalOptions) -> 
         }
     }
     let count = samples as f64;
-    let mut estimates = mean.iter().zip(&squares).map(|(&mean, s)| Estimate {
-        mean,
-        mcse: if exact { 0.0 } else { (s / (count - 1.0) / count).sqrt() },
-    });
+    let mut estimates = mean
+        .iter()
+        .zip(&squares)
+        .map(|(&mean, s)| Estimate { mean, mcse: if exact { 0.0 } else { (s / (count - 1.0) / count).sqrt() } });
     let leaves = program
         .outputs
         .iter()

@@ -55,8 +55,8 @@ pub fn run(session: &Session<'_>, options: &FitOptions, observer: &mut dyn Obser
     if let Some(steps) = options.max_steps {
         config.max_steps = steps;
     }
-    let outcome = fit(&mut model, &config, observer)
-        .map_err(|failure| session.refuse_with("E0601", failure.to_string()))?;
+    let outcome =
+        fit(&mut model, &config, observer).map_err(|failure| session.refuse_with("E0601", failure.to_string()))?;
     let mut warnings: Vec<String> = outcome.warnings.clone();
     warnings.extend(session.checked.biased.iter().map(|name| format!("`{name}` is declared biased")));
     Ok(FitReport { outcome, warnings, particles, substitute: substitute(session, line) })

@@ -8,7 +8,7 @@ use super::session::{Session, param_shapes, scalar_names};
 use crate::diagnostic::Diagnostic;
 use crate::inference::gradient::gradient_estimate;
 use crate::inference::summary::Estimate;
-use crate::runtime::executable::{Array, Executable, Stream, Values};
+use crate::runtime::executable::{Array, Stream, Values};
 use crate::specialize::machine::Space;
 use crate::specialize::programs;
 use crate::syntax::tree::Expr;
@@ -54,16 +54,18 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> 
         let what = match bad.status {
             crate::runtime::executable::Status::Check(k) => {
                 let check = found.program.checks.get(k as usize);
-                return session.refuse(vec![match check {
-                    Some(c) => Diagnostic {
-                        primary: c
-                            .span
-                            .map(|span| crate::diagnostic::Label { span, text: "fails when it runs".to_owned() }),
-                        ..Diagnostic::bare("E0602", c.message.clone())
-                    },
-                    None => Diagnostic::bare("E0602", "a check failed"),
-                }
-                .note(format!("sample {} with seed {}", bad.stream.step, bad.stream.seed))]);
+                return session.refuse(vec![
+                    match check {
+                        Some(c) => Diagnostic {
+                            primary: c
+                                .span
+                                .map(|span| crate::diagnostic::Label { span, text: "fails when it runs".to_owned() }),
+                            ..Diagnostic::bare("E0602", c.message.clone())
+                        },
+                        None => Diagnostic::bare("E0602", "a check failed"),
+                    }
+                    .note(format!("sample {} with seed {}", bad.stream.step, bad.stream.seed)),
+                ]);
             }
             crate::runtime::executable::Status::Domain => "an operation left its domain",
             crate::runtime::executable::Status::Fine => "the value or gradient is not a number",
@@ -108,10 +110,9 @@ pub fn declared_values(
             used.push(name.clone());
             let numbers = numbers(array);
             if numbers.len() != len {
-                return Err(session.refuse_with(
-                    "E0523",
-                    format!("`{name}` has {len} numbers, {} were given", numbers.len()),
-                ));
+                return Err(
+                    session.refuse_with("E0523", format!("`{name}` has {len} numbers, {} were given", numbers.len()))
+                );
             }
             values[offset..offset + len].copy_from_slice(&numbers);
         }

@@ -87,8 +87,8 @@ impl Model {
             constrained_names.extend(scalar_names(name, &constrained_program.atom_type(atom).shape));
         }
         let data = session.data_of(&constrained_program);
-        let constrained = compile::executable(&constrained_program, &data, Backend::Interpreter)
-            .map_err(|d| session.refuse(d))?;
+        let constrained =
+            compile::executable(&constrained_program, &data, Backend::Interpreter).map_err(|d| session.refuse(d))?;
         let log_joint = match guide {
             Some(guide) => Some(log_joint(session, guide, backend)?),
             None => None,
@@ -178,8 +178,8 @@ fn drawing<'a>(
     quantities: &mut Vec<QuantityName>,
 ) -> Result<Option<Drawing>, Refusal> {
     let options = Options { space: Space::Unconstrained, particles: 1, params: names.to_vec() };
-    let made = programs::draws(&session.bound, pair.model, pair.guide, BATCH, &options)
-        .map_err(|d| session.refuse(d))?;
+    let made =
+        programs::draws(&session.bound, pair.model, pair.guide, BATCH, &options).map_err(|d| session.refuse(d))?;
     let program = compile::value_only(made.program);
     if param_shapes(&program).iter().map(|p| &p.0).ne(names) {
         return Err(session.refuse_with("E0690", "the guide's draws need parameters that the objective does not have"));
@@ -192,9 +192,7 @@ fn drawing<'a>(
         let size: usize = shape.iter().product();
         // What a model returns under a latent's own name is the latent.
         if !quantities.iter().any(|q| q.name == *name || q.name.starts_with(&format!("{name}["))) {
-            quantities.extend(
-                scalar_names(name, shape).into_iter().map(|name| QuantityName { name, latent: *latent }),
-            );
+            quantities.extend(scalar_names(name, shape).into_iter().map(|name| QuantityName { name, latent: *latent }));
             arrays.push((offset, size));
         }
         offset += BATCH * size;

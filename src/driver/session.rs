@@ -5,10 +5,10 @@ use super::compile::{self, Backend};
 use crate::base::source::{FileId, Sources};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::ir::core::{Program, Role};
-use crate::runtime::executable::{Array, Executable, Stream};
+use crate::runtime::executable::{Array, Stream};
 use crate::specialize::bind::{self, Bound};
-use crate::specialize::programs::{self, Options};
 use crate::specialize::machine::Space;
+use crate::specialize::programs::{self, Options};
 use crate::syntax::parser::{NodeIds, parse_expr};
 use crate::syntax::tree::{Expr, ExprKind, FitLine, ItemKind, Name};
 use crate::types::program::{Checked, DerivedGuide};
@@ -42,6 +42,13 @@ pub fn check_file(path: &Path) -> Checking {
     };
     let folder = Folder(path.parent().map(Path::to_path_buf).unwrap_or_default());
     let (checked, diagnostics, sources) = check_with_sources(&path.display().to_string(), &text, &folder);
+    Checking { checked, diagnostics, sources }
+}
+
+/// Checks a text that stands for a file's.
+pub fn check_source(path: &Path, text: &str) -> Checking {
+    let folder = Folder(path.parent().map(Path::to_path_buf).unwrap_or_default());
+    let (checked, diagnostics, sources) = check_with_sources(&path.display().to_string(), text, &folder);
     Checking { checked, diagnostics, sources }
 }
 
@@ -143,9 +150,9 @@ impl<'a> Session<'a> {
             .iter()
             .enumerate()
             .filter(|(_, p)| {
-                p.ty.as_ref().is_some_and(|t| {
-                    matches!(&t.kind, crate::syntax::tree::TypeKind::Named { name, .. } if name.text == "gen")
-                })
+                p.ty.as_ref().is_some_and(
+                    |t| matches!(&t.kind, crate::syntax::tree::TypeKind::Named { name, .. } if name.text == "gen"),
+                )
             })
             .filter_map(|(k, p)| {
                 args.iter()
@@ -169,9 +176,11 @@ impl<'a> Session<'a> {
         if value >= 1.0 && value.fract() == 0.0 && value < 1e6 {
             return Ok(value as usize);
         }
-        Err(self.refuse(vec![
-            Diagnostic::error("E0521", expr.span, format!("`particles` must be a whole number of at least 1, found {value}")),
-        ]))
+        Err(self.refuse(vec![Diagnostic::error(
+            "E0521",
+            expr.span,
+            format!("`particles` must be a whole number of at least 1, found {value}"),
+        )]))
     }
 
     /// The value of a scalar expression without parameters.

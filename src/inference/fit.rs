@@ -16,7 +16,7 @@ use crate::runtime::executable::{Status, Stream};
 #[derive(Clone, Debug)]
 pub struct Config {
     pub seed: u64,
-    /// Most steps of training.
+    /// Most steps of training: evaluations of the objective and its gradient (an update may average several).
     pub max_steps: usize,
     /// The file's or flag's optimiser; `None` takes the default.
     pub optimiser: Option<Choice>,
@@ -26,7 +26,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { seed: 0, max_steps: 128_000, optimiser: None, draws: 100_000 }
+        Config { seed: 0, max_steps: 256_000, optimiser: None, draws: 100_000 }
     }
 }
 

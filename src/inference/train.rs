@@ -22,6 +22,10 @@ const BATCHES: usize = 10;
 const BAD_IN_A_ROW: usize = 25;
 const RETREATS: usize = 6;
 const CLIP: f64 = 10.0;
+/// Streams that measure the gradient's noise, the variance per element that a step is averaged down to, and at how many at most.
+const NOISE_PROBES: u32 = 64;
+const STEP_VARIANCE: f64 = 0.04;
+const MOST_REPEATS: usize = 32;
 /// Epochs after which a search may be repeated.
 const SEARCHED_EPOCHS: usize = 6;
 
@@ -129,9 +133,12 @@ impl<'a> Trainer<'a> {
         let mut trace = Vec::new();
         let mut retreats = 0;
         let mut damping = 1.0;
-        let (mut params, mut u_gradient) = (centre.clone(), vec![0.0; len]);
+        let (mut params, mut u_gradient, mut mean_gradient) = (centre.clone(), vec![0.0; len], vec![0.0; len]);
         for epoch in 0.. {
-            let length = (stop::FIRST_EPOCH << epoch.min(40)).min(self.config.max_steps - self.steps);
+            let repeats =
+                if choice.constant || !coordinates.whitened { 1 } else { self.repeats(&mut coordinates, &centre) };
+            let left = self.config.max_steps.saturating_sub(self.steps) / repeats;
+            let length = (stop::FIRST_EPOCH << epoch.min(40)).min(left);
             if length == 0 {
                 return Ok(Trained { params: centre, ending: Ending::StepLimit, trace });
             }
@@ -144,27 +151,16 @@ impl<'a> Trainer<'a> {
             let mut bad_in_a_row = 0;
             for t in 0..length {
                 coordinates.params(&u, &mut params);
-                let step = self.steps as u32;
-                let stream = Stream { seed: self.config.seed, step };
-                let (value, status) = self.bound.step(
-                    &params,
-                    &self.tuned,
-                    &self.state,
-                    stream,
-                    &mut self.gradient,
-                    &mut self.tuned_gradient,
-                    &mut self.next_state,
-                );
-                self.steps += 1;
-                coordinates.pull(&u, &params, &self.gradient, &mut u_gradient);
+                let (value, bad) = self.mean_step(&params, repeats, &mut mean_gradient);
+                coordinates.pull(&u, &params, &mean_gradient, &mut u_gradient);
                 let norm = dense::norm(&u_gradient);
-                if status != Status::Fine || !value.is_finite() || !norm.is_finite() {
-                    self.skipped += 1;
+                if bad.is_some() || !norm.is_finite() {
                     bad_in_a_row += 1;
                     if bad_in_a_row >= BAD_IN_A_ROW {
                         retreats += 1;
                         if retreats > RETREATS {
-                            return Err(self.failure(Bad { step, status, value }));
+                            let step = self.steps as u32 - 1;
+                            return Err(self.failure(bad.unwrap_or(Bad { step, status: Status::Fine, value })));
                         }
                         damping *= 0.5;
                         bad_in_a_row = 0;
@@ -174,7 +170,6 @@ impl<'a> Trainer<'a> {
                 } else {
                     bad_in_a_row = 0;
                     recent.push(value);
-                    std::mem::swap(&mut self.state, &mut self.next_state);
                     typical_norm = if typical_norm.is_nan() {
                         norm
                     } else if norm > typical_norm {
@@ -194,7 +189,7 @@ impl<'a> Trainer<'a> {
                     }
                 }
                 average.push(t, &u);
-                if self.steps.is_multiple_of(16) {
+                if (t + 1).is_multiple_of(16) {
                     let progress = Progress {
                         phase: Phase::Training,
                         step: self.steps,
@@ -245,6 +240,68 @@ impl<'a> Trainer<'a> {
             }
         }
         Ok(Trained { params: centre, ending: Ending::StepLimit, trace })
+    }
+
+    /// One update's value and gradient: the mean over `repeats` streams, state carried from one to the next. Evaluations that are
+    /// not finite are left out; the update is bad where they are the majority.
+    fn mean_step(&mut self, params: &[f64], repeats: usize, mean: &mut [f64]) -> (f64, Option<Bad>) {
+        let (mut total, mut good, mut bad) = (0.0, 0u32, None);
+        mean.fill(0.0);
+        for _ in 0..repeats {
+            let step = self.steps as u32;
+            let stream = Stream { seed: self.config.seed, step };
+            let (value, status) = self.bound.step(
+                params,
+                &self.tuned,
+                &self.state,
+                stream,
+                &mut self.gradient,
+                &mut self.tuned_gradient,
+                &mut self.next_state,
+            );
+            self.steps += 1;
+            if status != Status::Fine || !value.is_finite() || !dense::all_finite(&self.gradient) {
+                self.skipped += 1;
+                bad = Some(Bad { step, status, value });
+                continue;
+            }
+            good += 1;
+            std::mem::swap(&mut self.state, &mut self.next_state);
+            total += value;
+            mean.iter_mut().zip(&self.gradient).for_each(|(m, g)| *m += g);
+        }
+        if 2 * (good as usize) < repeats {
+            return (f64::NAN, bad);
+        }
+        let count = f64::from(good);
+        mean.iter_mut().for_each(|m| *m /= count);
+        (total / count, None)
+    }
+
+    /// Over how many streams a step should average: as many as bring the noise of an element of the whitened gradient to
+    /// `STEP_VARIANCE`. Adaptive step sizes are biased by noise, the more so by noise with heavy tails; averaging first costs
+    /// nothing, since a step's information is the same.
+    fn repeats(&mut self, coordinates: &mut Coordinates, centre: &[f64]) -> usize {
+        let len = centre.len();
+        let u = vec![0.0; len];
+        let (mut gradient, mut pulled) = (vec![0.0; len], vec![0.0; len]);
+        let (mut sum, mut squares, mut count) = (vec![0.0; len], 0.0, 0.0);
+        for probe in 0..NOISE_PROBES {
+            let value = self.evaluate(centre, EVALUATION + self.evaluations + probe, &mut gradient);
+            if value.is_finite() {
+                coordinates.pull(&u, centre, &gradient, &mut pulled);
+                squares += dense::dot(&pulled, &pulled);
+                sum.iter_mut().zip(&pulled).for_each(|(s, g)| *s += g);
+                count += 1.0;
+            }
+        }
+        self.evaluations += NOISE_PROBES;
+        if count < 2.0 {
+            return 1;
+        }
+        let variance = (squares - dense::dot(&sum, &sum) / count) / (count - 1.0) / len as f64;
+        let wanted = (variance / STEP_VARIANCE).clamp(1.0, MOST_REPEATS as f64);
+        if wanted.is_finite() { (wanted as usize).next_power_of_two().min(MOST_REPEATS) } else { 1 }
     }
 
     fn failure(&self, bad: Bad) -> Failure {

@@ -90,8 +90,8 @@ pub enum Stmt {
         args: Vec<Atom>,
     },
     Draw(Draw),
-    /// If `ok` is false the step's status names check `check` of [`Program::checks`]; the first failing one in program
-    /// order is reported. It has no result and is never removed, but may be hoisted with its operand.
+    /// If `ok` is false the step's status names check `check` of [`Program::checks`]; of several that fail the one with
+    /// the lowest number is reported, and before `Status::Domain`. It has no result and is never removed, but may be hoisted with its operand.
     Check {
         ok: Atom,
         check: u32,
@@ -193,7 +193,8 @@ pub enum ContractKind {
     /// last, each dot product from 0.0, one multiplication then one addition (`fma` is not used).
     Loops,
     /// Matrix A[rows, d] streamed once by strips of rows: `rows_dot` for `ij,j->i`, `rows_axpy` for `ij,i->j`; order as
-    /// the runtime's row kernels define it.
+    /// the runtime's row kernels define it, sums over rows by chunks of `chunk_size(rows)`, each from 0.0, whose totals
+    /// are added in order from 0.0.
     Rows,
     /// The runtime's `gemm` on whole operands.
     Gemm,

@@ -5,8 +5,8 @@
 //! strip index), `Strip` (a strip an element: an index inside the strip).
 
 use super::levels::{Mode, Plan};
-use super::lowerer::{int, signed, strides, Lowerer};
-use super::nest::{Fold, Node, Operand, Place, Reg, LANES};
+use super::lowerer::{Lowerer, int, signed, strides};
+use super::nest::{Fold, LANES, Node, Operand, Place, Reg};
 use crate::ir::core::{Atom, Collector, Scalar};
 use crate::ir::op::Op;
 
@@ -109,12 +109,7 @@ impl Lowerer {
             let (kept, size) = kept_strides(&keep, &plan.extents, Some(level), value_size);
             let kept = kept.into_iter().map(|(l, s)| (l, s * factor(layout, pitch))).collect();
             let words = size * usize::try_from(factor(layout, pitch)).unwrap_or(1);
-            let in_result = position == 0
-                && match (plan.mode, layout) {
-                    (Mode::Inner, _) => true,
-                    (_, Layout::Plain) => true,
-                    _ => false,
-                };
+            let in_result = position == 0 && (plan.mode == Mode::Inner || layout == Layout::Plain);
             // The result is addressed by kept indices outside as well; an accumulator there sums straight into it.
             let home = if in_result && (outer.is_empty() || plan.mode == Mode::Inner || !chunked) {
                 result.clone()
@@ -280,7 +275,15 @@ impl Lowerer {
     }
 
     /// Chunk totals, in order, from the identity.
-    pub(super) fn combine(&mut self, area: &Place, size: usize, chunks: usize, fold: Fold, scalar: Scalar, result: &Home) {
+    pub(super) fn combine(
+        &mut self,
+        area: &Place,
+        size: usize,
+        chunks: usize,
+        fold: Fold,
+        scalar: Scalar,
+        result: &Home,
+    ) {
         self.each(size, |s, e| {
             let total = s.reg(scalar);
             s.nodes.push(Node::Copy { result: total, value: identity(fold, scalar) });

@@ -15,7 +15,9 @@ pub(super) fn selects(program: &mut Program, block: &Block, varying: &HashSet<Va
     let mut stmts = Vec::new();
     for stmt in &block.stmts {
         match stmt {
-            Stmt::If(i) if i.condition.var().is_some_and(|v| varying.contains(&v)) => branch(program, i, None, &mut stmts)?,
+            Stmt::If(i) if i.condition.var().is_some_and(|v| varying.contains(&v)) => {
+                branch(program, i, None, &mut stmts)?
+            }
             _ => {
                 let mut stmt = stmt.clone();
                 for region in stmt.regions_mut() {

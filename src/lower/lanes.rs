@@ -1,6 +1,6 @@
 //! Values over a strip: how a variable reaches the open segment, and operations on it.
 
-use super::lowerer::{in_range, int_range, strides, LaneValue, Lowerer, Value, View};
+use super::lowerer::{LaneValue, Lowerer, Value, View, in_range, int_range, strides};
 use super::nest::{LaneIndex, LaneNode, Node, Operand, Place, Segment};
 use super::scalar::{may_be_zero, zero_of};
 use crate::ir::core::{Atom, Scalar, Var};
@@ -26,10 +26,10 @@ impl Lowerer {
     pub(super) fn close_segment(&mut self) {
         let Some(strip) = &mut self.strip else { return };
         let (count, tail) = (strip.count, strip.tail);
-        if let Some((_, body)) = strip.open.take() {
-            if body.iter().any(effective) {
-                self.nodes.push(Node::Segment(Segment { count, tail, body }));
-            }
+        if let Some((_, body)) = strip.open.take()
+            && body.iter().any(effective)
+        {
+            self.nodes.push(Node::Segment(Segment { count, tail, body }));
         }
     }
 
@@ -72,10 +72,10 @@ impl Lowerer {
         let Atom::Var(var) = atom else { return self.operand(atom) };
         let Some(Value::Lanes(value)) = self.values.get(&var).cloned() else { return self.operand(atom) };
         let id = self.segment_id();
-        if let Some((segment, reg)) = value.reg {
-            if segment == id {
-                return Operand::Reg(reg);
-            }
+        if let Some((segment, reg)) = value.reg
+            && segment == id
+        {
+            return Operand::Reg(reg);
         }
         let scalar = self.program.ty(var).scalar;
         let operand = if let Some((base, coefficient)) = value.affine {

@@ -1,13 +1,15 @@
 //! The loops of one `for`: chunks of its first index, then its indices in order; the vectorised one becomes a loop
 //! over strips, with those inside it as loops around segments.
 
-use super::collectors::{fold_of, Home, Layout, Target};
-use super::lowerer::{int, signed, strides, Lowerer, Value, View};
+use super::collectors::{Home, Layout, Target, fold_of};
+use super::cost;
+use super::lowerer::{Lowerer, Value, View, int, signed, strides};
 use super::nest::{Fold, Node, Operand, Place};
+use super::rows::Rows;
 use super::scalar::zero_of;
 use super::strip::Strip;
 use super::vectorise::{self, Vectorised};
-use crate::ir::core::{chunk_size, Atom, Collector, For, Scalar, Stmt, Var};
+use crate::ir::core::{Atom, Collector, For, Scalar, Stmt, Var, chunk_size};
 use crate::ir::op::Op;
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -30,6 +32,9 @@ pub(super) struct Plan<'f> {
     pub lanes: Option<usize>,
     pub varying: Rc<HashSet<Var>>,
     pub pitch: usize,
+    pub rows: Rows,
+    /// Arrays of the results.
+    pub arrays: Vec<Option<Place>>,
 }
 
 impl Plan<'_> {
@@ -53,6 +58,7 @@ impl Plan<'_> {
 
 /// The part of the first index that a chunk covers.
 struct Chunk {
+    index: Operand,
     start: Operand,
     count: Operand,
 }
@@ -60,20 +66,22 @@ struct Chunk {
 impl Lowerer {
     pub(super) fn lower_for(&mut self, f: &For) {
         let vectorised = match self.strip {
-            None => vectorise::choose(self, f),
+            None => vectorise::choose(self, f, 0),
             Some(_) => None,
         };
         match vectorised {
-            Some(Vectorised { f, index, varying, pitch }) => self.outer_for(&f, Mode::Vector(index), varying, pitch),
-            None => self.outer_for(f, Mode::Scalar, Rc::default(), 1),
+            Some(Vectorised { f, index, varying, pitch }) => {
+                self.outer_for(&f, Mode::Vector(index), varying, pitch, Rows::default());
+            }
+            None => self.outer_for(f, Mode::Scalar, Rc::default(), 1, Rows::default()),
         }
     }
 
-    fn outer_for(&mut self, f: &For, mode: Mode, varying: Rc<HashSet<Var>>, pitch: usize) {
+    pub(super) fn outer_for(&mut self, f: &For, mode: Mode, varying: Rc<HashSet<Var>>, pitch: usize, rows: Rows) {
         let extents: Vec<usize> = f.indices.iter().map(|&(_, n)| n).collect();
         let chunk = chunk_size(extents[0]);
         let chunks = if f.strip.is_some() { extents[0].div_ceil(chunk) } else { 1 };
-        let plan = Plan { f, extents, mode, lanes: f.strip, varying, pitch };
+        let mut plan = Plan { f, extents, mode, lanes: f.strip, varying, pitch, rows, arrays: Vec::new() };
         let mut homes: Vec<Home> = Vec::new();
         for (&result, collector) in f.results.iter().zip(&f.collectors) {
             homes.push(match collector {
@@ -84,11 +92,18 @@ impl Lowerer {
                 _ => self.result_home(result),
             });
         }
+        plan.arrays = homes
+            .iter()
+            .map(|h| match h {
+                Home::Memory(place) => Some(place.clone()),
+                Home::Reg(_) => None,
+            })
+            .collect();
         let outer_strip = self.strip.take();
         if mode != Mode::Scalar {
             self.strip = Some(Strip::new(pitch, plan.varying.clone()));
         }
-        let whole = Chunk { start: Operand::Int(0), count: int(plan.extents[0]) };
+        let whole = Chunk { index: Operand::Int(0), start: Operand::Int(0), count: int(plan.extents[0]) };
         if chunks <= 1 {
             let targets: Vec<Target> = (0..homes.len()).map(|i| self.target(&plan, i, &homes[i], false)).collect();
             self.start_targets(&plan, &targets);
@@ -112,11 +127,7 @@ impl Lowerer {
 
     fn result_home(&mut self, var: Var) -> Home {
         let ty = self.ty(var);
-        if ty.is_scalar() {
-            Home::Reg(self.reg(ty.scalar))
-        } else {
-            Home::Memory(self.result_slot(var, ty.size()))
-        }
+        if ty.is_scalar() { Home::Reg(self.reg(ty.scalar)) } else { Home::Memory(self.result_slot(var, ty.size())) }
     }
 
     fn chunked(&mut self, plan: &Plan, homes: &[Home], chunk: usize, chunks: usize) {
@@ -139,7 +150,7 @@ impl Lowerer {
             });
             areas.push(area);
         }
-        self.repeat(int(chunks), chunks, false, |s, c| {
+        let body = |s: &mut Lowerer, c: Operand| {
             let start = s.mul(c, signed(chunk));
             let count = if n.is_multiple_of(chunk) {
                 int(chunk)
@@ -156,13 +167,50 @@ impl Lowerer {
                 targets.push(s.target(plan, number, &home, areas[number].is_some()));
             }
             s.start_targets(plan, &targets);
-            s.run(plan, &targets, &Chunk { start, count });
-        });
+            s.run(plan, &targets, &Chunk { index: c, start, count });
+        };
+        if self.depth == 0 && cost::of_for(&self.program, plan.f, plan.rows.streamed()) >= cost::WORTH_THREADS {
+            self.task(plan.f, chunks, body);
+        } else {
+            self.repeat(int(chunks), chunks, false, body);
+        }
         for (area, home) in areas.iter().zip(homes) {
             if let Some((place, size, fold, scalar)) = area {
                 self.combine(place, *size, chunks, *fold, *scalar, home);
             }
         }
+    }
+
+    /// A routine of its own that runs one chunk; scalars from outside pass through the frame.
+    fn task(&mut self, f: &For, chunks: usize, body: impl FnOnce(&mut Lowerer, Operand)) {
+        let mut passed = Vec::new();
+        for var in Stmt::For(f.clone()).free_vars() {
+            if let Some(Value::Scalar(Operand::Reg(reg))) = self.values.get(&var) {
+                let (reg, scalar) = (*reg, self.regs[reg.0 as usize].scalar);
+                let place = self.frame_slot(1);
+                self.store(place.clone(), Operand::Reg(reg));
+                passed.push((var, Value::Scalar(Operand::Reg(reg)), place, scalar, self.ranges[reg.0 as usize]));
+            }
+        }
+        let (regs, ranges) = (std::mem::take(&mut self.regs), std::mem::take(&mut self.ranges));
+        let chunk = self.reg(Scalar::Int);
+        self.set_range(chunk, Some((0, signed(chunks) - 1)));
+        let nodes = self.region(|s| {
+            for (var, _, place, scalar, range) in &passed {
+                let value = s.load(place.clone(), *scalar);
+                if let Operand::Reg(reg) = value {
+                    s.set_range(reg, *range);
+                }
+                s.set_scalar(*var, value);
+            }
+            body(s, Operand::Reg(chunk));
+        });
+        let regs = std::mem::replace(&mut self.regs, regs);
+        self.ranges = ranges;
+        self.values.extend(passed.into_iter().map(|(var, value, ..)| (var, value)));
+        let task = self.nests.tasks.len();
+        self.nests.tasks.push(super::nest::Routine { regs, body: nodes, chunk: Some(chunk) });
+        self.nodes.push(Node::Parallel { task, count: chunks });
     }
 
     fn target(&mut self, plan: &Plan, number: usize, home: &Home, chunked: bool) -> Target {
@@ -203,6 +251,7 @@ impl Lowerer {
     }
 
     fn run(&mut self, plan: &Plan, targets: &[Target], chunk: &Chunk) {
+        self.start_rows(&plan.rows, chunk.index);
         let mut at = Vec::new();
         self.level(plan, targets, chunk, &mut at);
     }
@@ -270,9 +319,11 @@ impl Lowerer {
             };
             let first = s.offset_index(done, start, extent);
             s.enter_strip(index, first, length, extent);
+            s.strip_dots(&plan.rows, first, length);
             at.push(first);
             s.level(plan, targets, chunk, at);
             at.pop();
+            s.strip_axpys(plan, chunk.index, first, length);
         });
     }
 
@@ -281,7 +332,8 @@ impl Lowerer {
         let extents: Vec<usize> = f.indices.iter().map(|&(_, n)| n).collect();
         let varying = self.strip.as_ref().map(|s| s.varying.clone()).unwrap_or_default();
         let pitch = self.pitch();
-        let plan = Plan { f, extents, mode: Mode::Inner, lanes: None, varying, pitch };
+        let (rows, arrays) = (Rows::default(), Vec::new());
+        let plan = Plan { f, extents, mode: Mode::Inner, lanes: None, varying, pitch, rows, arrays };
         let mut homes = Vec::new();
         for &result in &f.results {
             let size = self.ty(result).size();
@@ -289,7 +341,12 @@ impl Lowerer {
         }
         let targets: Vec<Target> = (0..homes.len()).map(|i| self.target(&plan, i, &homes[i], false)).collect();
         self.start_targets(&plan, &targets);
-        self.run(&plan, &targets, &Chunk { start: Operand::Int(0), count: int(plan.extents[0]) });
+        self.predraw(&f.body, &mut f.indices.clone());
+        self.run(
+            &plan,
+            &targets,
+            &Chunk { index: Operand::Int(0), start: Operand::Int(0), count: int(plan.extents[0]) },
+        );
         for (&result, home) in f.results.iter().zip(homes) {
             if let Home::Memory(place) = home {
                 self.set_strips(result, place);

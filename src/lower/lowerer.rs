@@ -3,9 +3,10 @@
 //! Memory: a result of a top-level statement has a slot of the frame; everything inside regions lives in scratch, which
 //! is a stack of marks: a region's slots are free again when it ends.
 
-use super::nest::{Base, Nests, Node, Operand, Place, Reg, RegInfo, Routine};
-use super::strip::Strip;
 use super::LowerError;
+use super::nest::{Base, Nests, Node, Operand, Place, Reg, RegInfo, Routine};
+use super::predraw::Predrawn;
+use super::strip::Strip;
 use crate::ir::core::{Atom, Program, Scalar, Type, Var};
 use crate::ir::op::Op;
 use std::collections::HashMap;
@@ -50,6 +51,8 @@ pub(super) struct Lowerer {
     pub values: HashMap<Var, Value>,
     /// Where a variable's array is wanted.
     pub hints: HashMap<Var, Place>,
+    /// Draws of inner loops that were made before them.
+    pub predrawn: HashMap<Var, Predrawn>,
     /// Regions around the statement; 0 at top level.
     pub depth: usize,
     pub scratch: usize,
@@ -85,6 +88,7 @@ impl Lowerer {
             nodes: Vec::new(),
             values: HashMap::new(),
             hints: HashMap::new(),
+            predrawn: HashMap::new(),
             depth: 0,
             scratch: 0,
             strip: None,
@@ -159,7 +163,13 @@ impl Lowerer {
     }
 
     /// `for index in 0..count`, or backwards.
-    pub(super) fn repeat(&mut self, count: Operand, limit: usize, reverse: bool, body: impl FnOnce(&mut Lowerer, Operand)) {
+    pub(super) fn repeat(
+        &mut self,
+        count: Operand,
+        limit: usize,
+        reverse: bool,
+        body: impl FnOnce(&mut Lowerer, Operand),
+    ) {
         if limit == 0 {
             return;
         }
@@ -209,10 +219,10 @@ impl Lowerer {
     }
 
     pub(super) fn view(&mut self, atom: Atom) -> View {
-        if let Atom::Var(v) = atom {
-            if let Some(Value::Array(view) | Value::LaneArray(view)) = self.values.get(&v) {
-                return view.clone();
-            }
+        if let Atom::Var(v) = atom
+            && let Some(Value::Array(view) | Value::LaneArray(view)) = self.values.get(&v)
+        {
+            return view.clone();
         }
         self.fail("an array is used before its definition");
         View { place: Place::new(Base::Frame, 0), shape: self.program.atom_type(atom).shape }

@@ -6,20 +6,24 @@
 
 mod collectors;
 mod convert;
+mod cost;
 mod lanes;
 mod levels;
 mod lowerer;
 pub mod nest;
+mod predraw;
 mod primitive;
 mod print;
+mod rows;
 mod scalar;
+mod schedule;
 mod strip;
 mod vectorise;
 
 use crate::ir::core::{Block, Program, Role, Scalar, Var};
 use lowerer::{Lowerer, Value, View};
-pub(crate) use scalar::small_integer;
 use nest::{Base, Nests, Place, Span};
+pub(crate) use scalar::small_integer;
 use std::collections::HashSet;
 
 /// Why Core could not be lowered: it was not valid, or not optimised Core.
@@ -66,9 +70,7 @@ pub fn lower(program: &Program) -> Result<Nests, LowerError> {
     }
     let setup = Block { stmts: program.setup.clone(), results: Vec::new() };
     load_used(&mut s, &homes, &setup);
-    for stmt in &program.setup {
-        s.top_level(stmt);
-    }
+    s.top_block(&program.setup);
     for stmt in &program.setup {
         for var in stmt.results() {
             if let Some(Value::Scalar(operand)) = s.values.get(&var).cloned() {
@@ -80,9 +82,7 @@ pub fn lower(program: &Program) -> Result<Nests, LowerError> {
     }
     s.nests.setup = s.take_routine();
     load_used(&mut s, &homes, &program.step);
-    for stmt in &program.step.stmts {
-        s.top_level(stmt);
-    }
+    s.top_block(&program.step.stmts);
     for &result in &program.step.results {
         let ty = program.atom_type(result);
         let offset = s.nests.frame;
@@ -111,4 +111,3 @@ fn load_used(s: &mut Lowerer, homes: &[(Var, Place, Scalar)], block: &Block) {
         }
     }
 }
-

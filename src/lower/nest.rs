@@ -57,25 +57,76 @@ pub enum Fold {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Node {
     /// An inline scalar operation.
-    Op { result: Reg, op: Op, args: Vec<Operand> },
-    Copy { result: Reg, value: Operand },
+    Op {
+        result: Reg,
+        op: Op,
+        args: Vec<Operand>,
+    },
+    Copy {
+        result: Reg,
+        value: Operand,
+    },
     /// `result = acc fold value`, all scalars.
-    Fold { result: Reg, fold: Fold, scalar: Scalar, acc: Operand, value: Operand },
+    Fold {
+        result: Reg,
+        fold: Fold,
+        scalar: Scalar,
+        acc: Operand,
+        value: Operand,
+    },
     /// `0 <= index < extent`.
-    InBounds { result: Reg, index: Operand, extent: usize },
+    InBounds {
+        result: Reg,
+        index: Operand,
+        extent: usize,
+    },
     /// The accumulator lane of an element: `index mod 4`.
-    Lane { result: Reg, index: Operand },
-    Load { result: Reg, place: Place },
-    Store { place: Place, scalar: Scalar, value: Operand },
+    Lane {
+        result: Reg,
+        index: Operand,
+    },
+    Load {
+        result: Reg,
+        place: Place,
+    },
+    Store {
+        place: Place,
+        scalar: Scalar,
+        value: Operand,
+    },
     /// `index` goes through `0..count`, or backwards.
-    Loop { index: Reg, count: Operand, reverse: bool, body: Vec<Node> },
-    If { condition: Operand, then: Vec<Node>, otherwise: Vec<Node> },
+    Loop {
+        index: Reg,
+        count: Operand,
+        reverse: bool,
+        body: Vec<Node>,
+    },
+    If {
+        condition: Operand,
+        then: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
     Segment(Segment),
     /// A vector-math kernel over a strip of `count` elements (rounded up to whole groups of 8).
-    Kernel { op: Op, inputs: Vec<Place>, output: Place, count: Operand },
+    Kernel {
+        op: Op,
+        inputs: Vec<Place>,
+        output: Place,
+        count: Operand,
+    },
     /// The same kernel on one element.
-    Call { result: Reg, op: Op, args: Vec<Operand> },
-    Draw { result: Reg, noise: Noise, site: u32, args: Vec<Operand>, index: Operand },
+    Call {
+        result: Reg,
+        op: Op,
+        args: Vec<Operand>,
+    },
+    Draw {
+        result: Reg,
+        noise: Noise,
+        site: u32,
+        args: Vec<Operand>,
+        index: Operand,
+    },
     /// Draw number `index + stride * e`, or the number in strip `at`, to element `e` of a strip.
     DrawStrip {
         noise: Noise,
@@ -88,27 +139,72 @@ pub enum Node {
         count: Operand,
     },
     /// Copies `count` words.
-    Move { from: Place, to: Place, count: usize },
-    Fill { to: Place, scalar: Scalar, value: Operand, count: usize },
+    Move {
+        from: Place,
+        to: Place,
+        count: usize,
+    },
+    Fill {
+        to: Place,
+        scalar: Scalar,
+        value: Operand,
+        count: usize,
+    },
     Linear(Linear),
     /// If false: the step's status names `check`.
-    Check { ok: Operand, check: u32 },
+    Check {
+        ok: Operand,
+        check: u32,
+    },
     /// If false: the step's status is `Domain`.
-    Domain { ok: Operand },
+    Domain {
+        ok: Operand,
+    },
     /// Runs a task for each of `count` chunks, on the pool.
-    Parallel { task: usize, count: usize },
+    Parallel {
+        task: usize,
+        count: usize,
+    },
 }
 
 /// A whole-array routine of the runtime. Extents are in elements, arrays contiguous and row-major.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Linear {
-    Cholesky { n: usize, a: Place, result: Place },
+    Cholesky {
+        n: usize,
+        a: Place,
+        result: Place,
+    },
     /// `m` right-hand sides, row-major `[n, m]`.
-    SolveLower { n: usize, m: usize, transposed: bool, l: Place, b: Place, result: Place },
-    Sort { n: usize, scalar: Scalar, a: Place, result: Place },
-    RowsDot { rows: Operand, d: usize, x: Place, b: Place, result: Place },
+    SolveLower {
+        n: usize,
+        m: usize,
+        transposed: bool,
+        l: Place,
+        b: Place,
+        result: Place,
+    },
+    Sort {
+        n: usize,
+        scalar: Scalar,
+        a: Place,
+        result: Place,
+    },
+    RowsDot {
+        rows: Operand,
+        d: usize,
+        x: Place,
+        b: Place,
+        result: Place,
+    },
     /// Adds to `result`.
-    RowsAxpy { rows: Operand, d: usize, x: Place, r: Place, result: Place },
+    RowsAxpy {
+        rows: Operand,
+        d: usize,
+        x: Place,
+        r: Place,
+        result: Place,
+    },
     /// `result[m, n] = a[m, k] b[k, n]`, with strides of rows and columns.
     Gemm {
         m: usize,
@@ -137,21 +233,59 @@ pub struct Segment {
 /// the same for each lane.
 #[derive(Clone, PartialEq, Debug)]
 pub enum LaneNode {
-    Op { result: Reg, op: Op, args: Vec<Operand> },
+    Op {
+        result: Reg,
+        op: Op,
+        args: Vec<Operand>,
+    },
     /// `base + coefficient * e`.
-    Position { result: Reg, base: Operand, coefficient: i64 },
+    Position {
+        result: Reg,
+        base: Operand,
+        coefficient: i64,
+    },
     /// The word at `place + stride * e`.
-    Load { result: Reg, place: Place, stride: i64 },
-    Store { place: Place, stride: i64, scalar: Scalar, value: Operand },
+    Load {
+        result: Reg,
+        place: Place,
+        stride: i64,
+    },
+    Store {
+        place: Place,
+        stride: i64,
+        scalar: Scalar,
+        value: Operand,
+    },
     /// The word at `place + stride * e + Σ index * stride`; where an index with an extent is not below it, 0 and status
     /// `Domain`.
-    Gather { result: Reg, place: Place, stride: i64, index: Vec<LaneIndex> },
+    Gather {
+        result: Reg,
+        place: Place,
+        stride: i64,
+        index: Vec<LaneIndex>,
+    },
     /// `value` is added to the word there, unless out of bounds (status `Domain`).
-    Scatter { place: Place, stride: i64, index: Vec<LaneIndex>, scalar: Scalar, value: Operand },
+    Scatter {
+        place: Place,
+        stride: i64,
+        index: Vec<LaneIndex>,
+        scalar: Scalar,
+        value: Operand,
+    },
     /// Element `e` meets word `e mod 4` at `place`; the strip starts at a multiple of 4.
-    Accumulate { place: Place, fold: Fold, scalar: Scalar, value: Operand },
-    Check { ok: Operand, check: u32 },
-    Domain { ok: Operand },
+    Accumulate {
+        place: Place,
+        fold: Fold,
+        scalar: Scalar,
+        value: Operand,
+    },
+    Check {
+        ok: Operand,
+        check: u32,
+    },
+    Domain {
+        ok: Operand,
+    },
 }
 
 #[derive(Clone, PartialEq, Debug)]

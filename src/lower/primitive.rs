@@ -1,9 +1,9 @@
 //! Array primitives and contractions as scalar loops, moves and calls of the runtime's linear algebra.
 
-use super::lowerer::{int, signed, strides, Lowerer, Value, View};
+use super::lowerer::{Lowerer, Value, View, int, signed, strides};
 use super::nest::{Fold, Linear, Node, Operand, Place};
 use super::scalar::zero_of;
-use crate::ir::core::{Atom, Contract, ContractKind, Prim, Scalar, Type, Var};
+use crate::ir::core::{Atom, Contract, ContractKind, Prim, Scalar, Type, Var, chunk_size};
 use crate::ir::op::Op;
 
 impl Lowerer {
@@ -173,7 +173,8 @@ impl Lowerer {
         let swapped = c.a_labels.len() == 1;
         let (x, v, x_labels, v_labels) =
             if swapped { (b, a, &c.b_labels, &c.a_labels) } else { (a, b, &c.a_labels, &c.b_labels) };
-        let (Some(&rows), Some(&d), [_, inner], [label]) = (x.shape.first(), x.shape.get(1), &x_labels[..], &v_labels[..])
+        let (Some(&rows), Some(&d), [_, inner], [label]) =
+            (x.shape.first(), x.shape.get(1), &x_labels[..], &v_labels[..])
         else {
             return self.fail("a rows contract is a matrix and a vector");
         };
@@ -181,11 +182,40 @@ impl Lowerer {
         if inner == label {
             self.nodes.push(Node::Linear(Linear::RowsDot { rows: int(rows), d, x, b: v, result: place.clone() }));
         } else {
-            let value = Operand::Real(0.0);
-            self.nodes.push(Node::Fill { to: place.clone(), scalar: Scalar::Real, value, count: d });
-            self.nodes.push(Node::Linear(Linear::RowsAxpy { rows: int(rows), d, x, r: v, result: place.clone() }));
+            self.rows_by_chunks(rows, d, &x, &v, &place);
         }
         self.set_array(c.result, place);
+    }
+
+    /// Sums over rows: each chunk from 0.0, chunks in order.
+    fn rows_by_chunks(&mut self, rows: usize, d: usize, x: &Place, r: &Place, result: &Place) {
+        let chunk = chunk_size(rows);
+        let zeros =
+            |to: &Place| Node::Fill { to: to.clone(), scalar: Scalar::Real, value: Operand::Real(0.0), count: d };
+        self.nodes.push(zeros(result));
+        if rows <= chunk {
+            let (x, r, result) = (x.clone(), r.clone(), result.clone());
+            return self.nodes.push(Node::Linear(Linear::RowsAxpy { rows: int(rows), d, x, r, result }));
+        }
+        let chunks = rows.div_ceil(chunk);
+        let total = self.scratch_slot(d);
+        self.repeat(int(chunks), chunks, false, |s, c| {
+            let start = s.mul(c, signed(chunk));
+            let left = s.op(Op::ISub, &[int(rows), start]);
+            let count = s.op(Op::IMin, &[left, int(chunk)]);
+            s.nodes.push(zeros(&total));
+            s.nodes.push(Node::Linear(Linear::RowsAxpy {
+                rows: count,
+                d,
+                x: x.at(start, signed(d)),
+                r: r.at(start, 1),
+                result: total.clone(),
+            }));
+            s.each(d, |s, j| {
+                let value = s.load(total.at(j, 1), Scalar::Real);
+                s.fold_at(&result.at(j, 1), Fold::Sum, value);
+            });
+        });
     }
 
     fn gemm(&mut self, c: &Contract, a: &View, b: &View, ty: &Type) {

@@ -1,6 +1,6 @@
 //! Statements as scalar code: one element at a time, loops as loops.
 
-use super::lowerer::{int, signed, strides, Lowerer, Value, View};
+use super::lowerer::{Lowerer, Value, View, int, signed, strides};
 use super::nest::{Node, Operand, Place};
 use crate::ir::core::{Atom, Collector, Draw, If, Loop, Noise, Scalar, Stmt};
 use crate::ir::op::Op;
@@ -75,12 +75,6 @@ pub(crate) fn small_integer(n: f64) -> bool {
 }
 
 impl Lowerer {
-    /// A statement of `setup` or `step` itself.
-    pub(super) fn top_level(&mut self, stmt: &Stmt) {
-        self.scratch = 0;
-        self.stmt(stmt);
-    }
-
     pub(super) fn stmts(&mut self, stmts: &[Stmt]) {
         for stmt in stmts {
             self.stmt(stmt);

@@ -2,16 +2,17 @@
 //! kernel calls and draws that need it (calls of one kernel merged over adjacent buffers), then nested loops and
 //! branches. What does not vary over the strip is scalar code before all of it.
 
-use super::collectors::{factor, Home, Layout, Target};
+use super::collectors::{Home, Layout, Target, factor};
 use super::levels::{Mode, Plan};
-use super::lowerer::{int, signed, strides, LaneValue, Lowerer, Value, View};
+use super::lowerer::{LaneValue, Lowerer, Value, View, int, signed, strides};
 use super::nest::{Fold, LaneIndex, LaneNode, Node, Operand, Place, WIDTH};
 use super::primitive::Spec;
-use super::scalar::{is_kernel, mirrored, zero_of};
+use super::scalar::{mirrored, zero_of};
+use super::schedule::Schedule;
 use super::vectorise::statement_varies;
 use crate::ir::core::{Atom, Block, Collector, Contract, Draw, If, Loop, Prim, Scalar, Stmt, Var};
 use crate::ir::op::Op;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// The strip being made.
@@ -161,8 +162,14 @@ impl Lowerer {
         }
         let mut draws = Vec::new();
         for &i in &schedule.draws[level] {
-            if let Stmt::Draw(d) = stmts[i] {
-                draws.push(self.stage_draw(d));
+            let Stmt::Draw(d) = stmts[i] else { continue };
+            match self.predrawn.get(&d.result).cloned() {
+                Some(drawn) => {
+                    let reload = drawn.at(self);
+                    let value = LaneValue { reload: Some(reload), ..Default::default() };
+                    self.values.insert(d.result, Value::Lanes(value));
+                }
+                None => draws.push(self.stage_draw(d)),
             }
         }
         self.close_segment();
@@ -289,10 +296,12 @@ impl Lowerer {
             _ => sink,
         };
         let size = self.program.atom_type(value).size();
-        self.each(size, |s, e| s.segment(|s| {
-            let element = s.array_element(value, e);
-            s.apply(sink, e, element);
-        }));
+        self.each(size, |s, e| {
+            s.segment(|s| {
+                let element = s.array_element(value, e);
+                s.apply(sink, e, element);
+            })
+        });
     }
 
     fn scatter_array(&mut self, value: Atom, sink: &Sink) {
@@ -302,19 +311,21 @@ impl Lowerer {
         wide.push(size);
         let mut index = index.clone();
         let pitch = signed(self.pitch());
-        self.each(size, |s, e| s.segment(|s| {
-            let element = s.array_element(value, e);
-            let scalar = s.scalar_of(element);
-            let mut at = Vec::new();
-            for ((&atom, &extent), step) in index.iter().zip(shape).zip(strides(&wide)) {
-                let range = s.lane_range(atom);
-                let index = s.lane_operand(atom);
-                let extent = (!super::lowerer::in_range(range, extent)).then_some(extent);
-                at.push(LaneIndex { index, stride: step * pitch, extent });
-            }
-            let place = place.at(e, pitch);
-            s.lane(LaneNode::Scatter { place, stride: 1, index: at, scalar, value: element });
-        }));
+        self.each(size, |s, e| {
+            s.segment(|s| {
+                let element = s.array_element(value, e);
+                let scalar = s.scalar_of(element);
+                let mut at = Vec::new();
+                for ((&atom, &extent), step) in index.iter().zip(shape).zip(strides(&wide)) {
+                    let range = s.lane_range(atom);
+                    let index = s.lane_operand(atom);
+                    let extent = (!super::lowerer::in_range(range, extent)).then_some(extent);
+                    at.push(LaneIndex { index, stride: step * pitch, extent });
+                }
+                let place = place.at(e, pitch);
+                s.lane(LaneNode::Scatter { place, stride: 1, index: at, scalar, value: element });
+            })
+        });
         index.clear();
     }
 
@@ -455,6 +466,7 @@ impl Lowerer {
             }
             collected.push(place);
         }
+        self.predraw(&l.body, &mut vec![(l.index, l.extent)]);
         self.repeat(int(l.extent), l.extent, l.reverse, |s, index| {
             s.set_scalar(l.index, index);
             for ((collector, place), &value) in l.collectors.iter().zip(&collected).zip(&l.body.results[carried..]) {
@@ -620,118 +632,5 @@ impl Lowerer {
             *at = self.add(*at, term);
         }
         next
-    }
-}
-
-/// Levels of a strip's statements.
-struct Schedule {
-    levels: usize,
-    inline: Vec<Vec<usize>>,
-    sinks: Vec<Vec<usize>>,
-    kernels: Vec<Vec<(Op, Vec<usize>)>>,
-    draws: Vec<Vec<usize>>,
-    compounds: Vec<Vec<usize>>,
-    /// Results of segments that are used after them.
-    buffered: HashSet<Var>,
-}
-
-impl Schedule {
-    fn new(stmts: &[&Stmt], sinks: &[(Atom, Sink)], program: &crate::ir::core::Program) -> Schedule {
-        let mut available: HashMap<Var, usize> = HashMap::new();
-        let mut places = Vec::new();
-        let mut levels = 1;
-        for stmt in stmts {
-            let level = stmt.free_vars().iter().filter_map(|v| available.get(v)).max().copied().unwrap_or(0);
-            let inline = is_inline(stmt);
-            for result in stmt.results() {
-                available.insert(result, if inline { level } else { level + 1 });
-            }
-            levels = levels.max(level + 1);
-            places.push(level);
-        }
-        let at = |atom: Atom| atom.var().and_then(|v| available.get(&v)).copied().unwrap_or(0);
-        let sink_level = |(value, sink): &(Atom, Sink)| match sink {
-            Sink::Scatter { index, .. } => index.iter().map(|&a| at(a)).max().unwrap_or(0).max(at(*value)),
-            _ => at(*value),
-        };
-        for sink in sinks {
-            levels = levels.max(sink_level(sink) + 1);
-        }
-        let mut schedule = Schedule {
-            levels,
-            inline: vec![Vec::new(); levels],
-            sinks: vec![Vec::new(); levels],
-            kernels: vec![Vec::new(); levels],
-            draws: vec![Vec::new(); levels],
-            compounds: vec![Vec::new(); levels],
-            buffered: HashSet::new(),
-        };
-        for (i, (stmt, &level)) in stmts.iter().zip(&places).enumerate() {
-            match stmt {
-                _ if is_inline(stmt) => {
-                    schedule.inline[level].push(i);
-                    schedule.buffered.extend(stmt.free_vars().into_iter().filter(|v| {
-                        available.get(v).is_some_and(|&a| a < level)
-                    }));
-                }
-                Stmt::Op { op, args, .. } => {
-                    schedule.keep_earlier(args.iter().copied(), &available, level);
-                    match schedule.kernels[level].iter_mut().find(|(o, _)| o == op) {
-                        Some((_, members)) => members.push(i),
-                        None => schedule.kernels[level].push((*op, vec![i])),
-                    }
-                }
-                Stmt::Draw(d) => {
-                    let atoms = d.args.iter().copied().chain(d.index.iter().map(|&(a, _)| a));
-                    schedule.keep_earlier(atoms, &available, level);
-                    schedule.buffered.extend(d.mirror.and_then(Atom::var));
-                    schedule.draws[level].push(i);
-                }
-                _ => {
-                    schedule.buffered.extend(stmt.free_vars());
-                    schedule.compounds[level].push(i);
-                }
-            }
-        }
-        for (i, (value, sink)) in sinks.iter().enumerate() {
-            match sink {
-                Sink::SumAt { index, .. } => {
-                    schedule.buffered.extend(value.var());
-                    schedule.buffered.extend(index.iter().filter_map(|a| a.var()));
-                }
-                Sink::Scatter { index, .. } => {
-                    let level = sink_level(&(*value, sink.clone()));
-                    schedule.keep_earlier(index.iter().copied().chain([*value]), &available, level);
-                    if value.var().is_some_and(|v| !program.ty(v).is_scalar()) {
-                        schedule.buffered.extend(index.iter().filter_map(|a| a.var()));
-                    } else {
-                        schedule.sinks[level].push(i);
-                    }
-                }
-                _ if value.var().is_some_and(|v| !program.ty(v).is_scalar()) => {}
-                _ => schedule.sinks[at(*value)].push(i),
-            }
-        }
-        // What `stop` renames has to be kept under its first name.
-        for stmt in stmts.iter().rev() {
-            if let Stmt::Op { result, op: Op::Stop, args } = stmt {
-                if schedule.buffered.contains(result) {
-                    schedule.buffered.extend(args[0].var());
-                }
-            }
-        }
-        schedule
-    }
-
-    fn keep_earlier(&mut self, atoms: impl Iterator<Item = Atom>, available: &HashMap<Var, usize>, level: usize) {
-        self.buffered.extend(atoms.filter_map(Atom::var).filter(|v| available.get(v).is_some_and(|&a| a < level)));
-    }
-}
-
-fn is_inline(stmt: &Stmt) -> bool {
-    match stmt {
-        Stmt::Op { op, args, .. } => !is_kernel(*op, args),
-        Stmt::Check { .. } => true,
-        _ => false,
     }
 }

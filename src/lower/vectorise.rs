@@ -25,7 +25,8 @@ const STRIP_BYTES: usize = 24 * 1024;
 /// Above this a `for` is not worth its buffers.
 const MOST_BYTES: usize = 512 * 1024;
 
-pub(super) fn choose(s: &mut Lowerer, f: &For) -> Option<Vectorised> {
+/// `streamed` words pass through the cache with each element besides.
+pub(super) fn choose(s: &mut Lowerer, f: &For, streamed: usize) -> Option<Vectorised> {
     if f.indices.iter().any(|&(_, n)| n == 0) {
         return None;
     }
@@ -55,9 +56,14 @@ pub(super) fn choose(s: &mut Lowerer, f: &For) -> Option<Vectorised> {
     }
     let strips = buffers(&s.program, &f.body, &varying);
     let extent = f.indices[index].1;
-    let fits = |pitch: usize| strips.saturating_mul(pitch * 8) <= STRIP_BYTES;
+    let fits = |pitch: usize| (strips + streamed).saturating_mul(pitch * 8) <= STRIP_BYTES;
     let pitch = [256, 128, 64, 32].into_iter().find(|&p| fits(p)).unwrap_or(32).min(extent.div_ceil(8) * 8);
-    (strips.saturating_mul(pitch * 8) <= MOST_BYTES).then_some(Vectorised { f, index, varying: Rc::new(varying), pitch })
+    (strips.saturating_mul(pitch * 8) <= MOST_BYTES).then_some(Vectorised {
+        f,
+        index,
+        varying: Rc::new(varying),
+        pitch,
+    })
 }
 
 /// Adds what varies in `block`, given what varies outside.

@@ -91,9 +91,9 @@ fn fixed_results(program: &mut Program, f: For, dynamic: &HashSet<Var>, global: 
     let mut inside: HashSet<Var> = f.indices.iter().map(|&(v, _)| v).collect();
     inside.extend(needed.iter().flat_map(Stmt::results));
     let known = live.iter().all(|v| inside.contains(v) || global.contains(v));
-    let clean = needed.iter().all(|s| {
-        s.free_vars().iter().all(|v| inside.contains(v) || global.contains(v)) && !draws(s) && !checks(s)
-    });
+    let clean = needed
+        .iter()
+        .all(|s| s.free_vars().iter().all(|v| inside.contains(v) || global.contains(v)) && !draws(s) && !checks(s));
     if !clean || !known {
         return f;
     }

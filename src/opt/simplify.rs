@@ -6,9 +6,7 @@
 
 use super::algebra::Reduced;
 use super::dynamic::dynamic_vars;
-use crate::ir::core::{
-    Atom, Block, Collector, Contract, Draw, For, If, Loop, Prim, Program, Stmt, Type, Var,
-};
+use crate::ir::core::{Atom, Block, Collector, Contract, Draw, For, If, Loop, Prim, Program, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, subst};
 use std::collections::{HashMap, HashSet};

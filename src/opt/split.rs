@@ -80,13 +80,7 @@ fn signed_sum(b: &mut Builder<'_>, terms: &[(bool, Atom)]) -> Atom {
     acc.unwrap_or(Atom::Real(0.0))
 }
 
-fn for_(
-    program: &mut Program,
-    mut f: For,
-    dynamic: &HashSet<Var>,
-    uses: &HashMap<Var, usize>,
-    out: &mut Vec<Stmt>,
-) {
+fn for_(program: &mut Program, mut f: For, dynamic: &HashSet<Var>, uses: &HashMap<Var, usize>, out: &mut Vec<Stmt>) {
     let definitions: HashMap<Var, (Op, Vec<Atom>)> = f
         .body
         .stmts
@@ -121,12 +115,14 @@ fn for_(
         let constants = fixed.iter().all(|(_, a)| a.var().is_none());
         let fixed_sum: Atom = if constants && keep.is_empty() {
             let count: f64 = f.indices.iter().map(|&(_, n)| n as f64).product();
-            let sum: f64 = fixed.iter().map(|&(s, a)| if let Atom::Real(x) = a { if s { x } else { -x } } else { 0.0 }).sum();
+            let sum: f64 =
+                fixed.iter().map(|&(s, a)| if let Atom::Real(x) = a { if s { x } else { -x } } else { 0.0 }).sum();
             Atom::Real(sum * count)
         } else {
             let mut b = Builder::new(program);
             let yielded = signed_sum(&mut b, &fixed);
-            let mut stmts: Vec<Stmt> = f.body.stmts.iter().filter(|s| !matches!(s, Stmt::Check { .. })).cloned().collect();
+            let mut stmts: Vec<Stmt> =
+                f.body.stmts.iter().filter(|s| !matches!(s, Stmt::Check { .. })).cloned().collect();
             stmts.extend(b.stmts);
             let result = program.new_var(ty.clone(), None);
             let one = For {

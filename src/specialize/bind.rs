@@ -85,7 +85,9 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
                             arrays.insert(name.text.clone(), k.clone());
                             bindings.data.insert(id, k);
                         }
-                        Ok(_) => diagnostics.push(Diagnostic::error("E0390", name.span, "a default is a number or an array")),
+                        Ok(_) => {
+                            diagnostics.push(Diagnostic::error("E0390", name.span, "a default is a number or an array"))
+                        }
                         Err(d) => diagnostics.push(d),
                     }
                 } else {
@@ -100,7 +102,9 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
                     continue;
                 }
                 let result = evaluate(checked, &bindings, &arrays, entry.module, value).map(|c| {
-                    let real = ty.as_ref().is_some_and(|t| matches!(&t.kind, TypeKind::Named { name, .. } if name.text == "real"));
+                    let real = ty
+                        .as_ref()
+                        .is_some_and(|t| matches!(&t.kind, TypeKind::Named { name, .. } if name.text == "real"));
                     named(c, &name.text, real, &mut arrays)
                 });
                 match result {
@@ -113,11 +117,7 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
             _ => {}
         }
     }
-    if diagnostics.is_empty() {
-        Ok(Bound { checked, bindings: Rc::new(bindings), arrays })
-    } else {
-        Err(diagnostics)
-    }
+    if diagnostics.is_empty() { Ok(Bound { checked, bindings: Rc::new(bindings), arrays }) } else { Err(diagnostics) }
 }
 
 /// Gives the leaves of a constant the names of the inputs they become.
@@ -184,8 +184,7 @@ fn evaluate(
 
 /// Runs a program without parameters once.
 fn run(program: Program, data: &[Bound_], span: Span) -> Result<Vec<f64>, Diagnostic> {
-    let mut interpreter =
-        Interpreter::new(Arc::new(program), data).map_err(|e| Diagnostic::error("E0390", span, e))?;
+    let mut interpreter = Interpreter::new(Arc::new(program), data).map_err(|e| Diagnostic::error("E0390", span, e))?;
     let mut outputs = vec![0.0; interpreter.output_len()];
     let status = interpreter.step(&[], &[], &[], Stream { seed: 0, step: 0 }, &mut outputs);
     match status {
@@ -212,7 +211,8 @@ fn form(v: &Value<'_>, leaves: &mut dyn Iterator<Item = Known>) -> Constant {
 }
 
 fn literal(v: &Value<'_>) -> Option<Constant> {
-    let leaf = |scalar, x| Some(Constant::Leaf(Rc::new(Known { name: None, scalar, shape: Vec::new(), values: vec![x] })));
+    let leaf =
+        |scalar, x| Some(Constant::Leaf(Rc::new(Known { name: None, scalar, shape: Vec::new(), values: vec![x] })));
     match v {
         Value::Scalar(Atom::Int(i)) => leaf(Scalar::Int, *i as f64),
         Value::Scalar(Atom::Real(x)) => leaf(Scalar::Real, *x),

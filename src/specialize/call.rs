@@ -29,8 +29,7 @@ impl<'a> Machine<'a> {
                 && self.checked.items.resolve(env.module, n).is_none()
                 && let [Arg { value: Expr { kind: ExprKind::For { clauses, condition, body }, span, .. }, .. }] = args
             {
-                let reduce =
-                    if n == "sum" { super::loops::Reduce::Sum } else { super::loops::Reduce::Mean };
+                let reduce = if n == "sum" { super::loops::Reduce::Sum } else { super::loops::Reduce::Mean };
                 return self.for_expr(clauses, condition.as_deref(), body, env, reduce, *span);
             }
             if n == "support" && self.checked.items.resolve(env.module, n).is_none() {
@@ -210,8 +209,7 @@ impl<'a> Machine<'a> {
                 self.infer_sizes(ty, value, sizes, &mut found)?;
             }
         }
-        let sizes =
-            sizes.iter().filter_map(|s| found.get(s.text.as_str()).map(|&n| (s.text.as_str(), n))).collect();
+        let sizes = sizes.iter().filter_map(|s| found.get(s.text.as_str()).map(|&n| (s.text.as_str(), n))).collect();
         Ok((bound, sizes))
     }
 

@@ -116,8 +116,7 @@ impl<'a> Machine<'a> {
                     let (x, b) = (*x, b);
                     let ints = self.scalar_of(x) == Scalar::Int && self.scalar_of(b) == Scalar::Int;
                     let (low, high) = if is_lower { (b, x) } else { (x, b) };
-                    let ok =
-                        if ints { self.op(Op::ILe, &[low, high]) } else { self.real_op(Op::Le, &[low, high]) };
+                    let ok = if ints { self.op(Op::ILe, &[low, high]) } else { self.real_op(Op::Le, &[low, high]) };
                     self.check(ok, message, span)?;
                 } else if let Value::Array(array) = value {
                     let array = array.clone();
@@ -234,7 +233,10 @@ impl<'a> Machine<'a> {
         let shape = shape_of(x);
         let rank = event.rank();
         if shape.len() < rank {
-            return refuse(span, format!("`{}` is over values of {rank} axes, this has {}", self.name_of(dist), shape.len()));
+            return refuse(
+                span,
+                format!("`{}` is over values of {rank} axes, this has {}", self.name_of(dist), shape.len()),
+            );
         }
         let leading = shape[..shape.len() - rank].to_vec();
         if let TypeValue::Leaf(leaf) = &event
@@ -254,7 +256,10 @@ impl<'a> Machine<'a> {
             return Ok(leading);
         }
         if leading.is_empty() || leading != dist.batch {
-            return refuse(span, format!("a value of shape {shape:?} for a distribution over {:?} elements", dist.batch));
+            return refuse(
+                span,
+                format!("a value of shape {shape:?} for a distribution over {:?} elements", dist.batch),
+            );
         }
         Ok(leading)
     }
@@ -623,9 +628,11 @@ impl<'a> Machine<'a> {
             atoms.push(a);
             a
         });
-        if let Some(f) = self.forwards.iter().find(|f| {
-            f.item == b.item && f.args == args && f.y == atoms && f.frozen.is_none_or(|z| z == self.frozen)
-        }) {
+        if let Some(f) = self
+            .forwards
+            .iter()
+            .find(|f| f.item == b.item && f.args == args && f.y == atoms && f.frozen.is_none_or(|z| z == self.frozen))
+        {
             return Ok(f.x.clone());
         }
         let member = self.bijector_member(&b, "inverse", span)?;

@@ -594,12 +594,8 @@ impl<'a> Machine<'a> {
             Ok(Value::Tuple(parts.into()))
         };
         let one = std::cell::RefCell::new(&mut one);
-        let result = self.branch(
-            condition,
-            span,
-            |m| (one.borrow_mut())(m, then),
-            |m| (one.borrow_mut())(m, otherwise),
-        )?;
+        let result =
+            self.branch(condition, span, |m| (one.borrow_mut())(m, then), |m| (one.borrow_mut())(m, otherwise))?;
         if self.calls.len() != calls {
             return unsupported(span, "a call of the continuation under a condition");
         }
@@ -647,8 +643,6 @@ fn constant_value<'a>(c: &Constant) -> Value<'a> {
     match c {
         Constant::Leaf(k) => known_value(k),
         Constant::Tuple(items) => Value::Tuple(items.iter().map(constant_value).collect()),
-        Constant::Record(fields) => {
-            Value::Record(fields.iter().map(|(n, c)| (n.clone(), constant_value(c))).collect())
-        }
+        Constant::Record(fields) => Value::Record(fields.iter().map(|(n, c)| (n.clone(), constant_value(c))).collect()),
     }
 }

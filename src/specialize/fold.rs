@@ -94,7 +94,10 @@ pub(super) fn interval(op: Op, args: &[Atom], facts: &[Fact]) -> (f64, f64) {
                 let nonneg = a.lower >= 0.0 && b.lower >= 0.0 || a.upper <= 0.0 && b.upper <= 0.0;
                 return if nonneg { (0.0, f64::INFINITY) } else { ALL };
             }
-            (products.iter().copied().fold(f64::INFINITY, f64::min), products.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+            (
+                products.iter().copied().fold(f64::INFINITY, f64::min),
+                products.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            )
         }
         (Op::Div, [a, b]) if a.lower >= 0.0 && b.lower >= 0.0 => (0.0, f64::INFINITY),
         (Op::Pow, [a, _]) if a.lower >= 0.0 => (0.0, f64::INFINITY),

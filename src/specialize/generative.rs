@@ -154,9 +154,7 @@ impl<'a> Machine<'a> {
     fn optional_data(&self, e: &Expr, env: &Env<'a>) -> bool {
         match &e.kind {
             ExprKind::Name(n) if env.local(n).is_none() => match self.checked.items.resolve(env.module, n) {
-                Some(id) => {
-                    self.bindings.data.get(&id).is_some_and(|k| k.values.iter().any(|x| x.is_nan()))
-                }
+                Some(id) => self.bindings.data.get(&id).is_some_and(|k| k.values.iter().any(|x| x.is_nan())),
                 None => false,
             },
             ExprKind::Index { array, .. } => self.optional_data(array, env),
@@ -221,7 +219,11 @@ impl<'a> Machine<'a> {
         if let Some(t) = ty {
             site_type = Some(self.eval_type(t, env)?);
         }
-        let site = Site { strategy: if plain { None } else { strategy }, address: self.written(stmt, address), span: stmt.span };
+        let site = Site {
+            strategy: if plain { None } else { strategy },
+            address: self.written(stmt, address),
+            span: stmt.span,
+        };
         let d = self.widened(&d, site_type.as_ref())?;
         let number = self.fresh_site();
         let (x, lp) = self.site(&d, &site, number, traced)?;
@@ -354,10 +356,7 @@ impl<'a> Machine<'a> {
         let checked = self.checked;
         let module = env.module;
         let Some(by) = by else {
-            return Ok(checked
-                .strategies
-                .get(&id)
-                .map(|name| StrategyCall { name, args: Vec::new(), module, span }));
+            return Ok(checked.strategies.get(&id).map(|name| StrategyCall { name, args: Vec::new(), module, span }));
         };
         match &by.kind {
             ExprKind::Name(name) => Ok(Some(StrategyCall { name, args: Vec::new(), module, span: by.span })),
@@ -426,11 +425,16 @@ impl<'a> Machine<'a> {
         Ok((self.rebuild(&x, &mut atoms.into_iter(), &batch), lp))
     }
 
-    fn site_element(&mut self, dist: &Rc<Dist<'a>>, site: &Site<'a>, number: u32, scored: bool) -> R<(Value<'a>, Atom)> {
-        let own = site
-            .strategy
-            .as_ref()
-            .is_some_and(|s| self.dist_item(dist.item).is_some_and(|d| d.strategies.iter().any(|o| o.name.text == s.name)));
+    fn site_element(
+        &mut self,
+        dist: &Rc<Dist<'a>>,
+        site: &Site<'a>,
+        number: u32,
+        scored: bool,
+    ) -> R<(Value<'a>, Atom)> {
+        let own = site.strategy.as_ref().is_some_and(|s| {
+            self.dist_item(dist.item).is_some_and(|d| d.strategies.iter().any(|o| o.name.text == s.name))
+        });
         if let (Some(base), Some(forward), false) = (self.member(dist, "base"), self.member(dist, "forward"), own) {
             let env = self.dist_env(dist);
             let inner = self.call_member(base, Vec::new(), &env)?;
@@ -489,7 +493,8 @@ impl<'a> Machine<'a> {
             self.set_fact(var.into(), super::machine::Fact { random: true, ..UNKNOWN });
             results.push(var);
         }
-        let own = self.dist_item(dist.item).is_some_and(|d| d.strategies.iter().any(|o| std::ptr::eq(o, strategy.item)));
+        let own =
+            self.dist_item(dist.item).is_some_and(|d| d.strategies.iter().any(|o| std::ptr::eq(o, strategy.item)));
         self.sites.push(SiteEntry {
             dist: dist.clone(),
             strategy,

@@ -8,7 +8,7 @@
 use super::address::{Dim, Window};
 use super::machine::{Fail, Machine, R, UNKNOWN, refuse, unsupported};
 use super::types::{Support, TypeValue};
-use super::value::{Env, Estimate, Estimates, EstimateTerm, Value};
+use super::value::{Env, Estimate, EstimateTerm, Estimates, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Block as CoreBlock, Collector, Loop, Scalar, Stmt, Type, Var};
@@ -241,7 +241,12 @@ impl<'a> Machine<'a> {
                 let (r, indices) = self.parallel(std::slice::from_ref(clause), env, body, reduce, span);
                 (r, indices.first().copied())
             };
-            let again = Snapshot { cells: snapshot.cells.clone(), score: snapshot.score.clone(), outer: snapshot.outer.clone(), ..snapshot };
+            let again = Snapshot {
+                cells: snapshot.cells.clone(),
+                score: snapshot.score.clone(),
+                outer: snapshot.outer.clone(),
+                ..snapshot
+            };
             match result {
                 Err(Fail::Window { index: at, name, offset, position, dims }) if Some(at) == index => {
                     self.restore(again);
@@ -475,7 +480,12 @@ impl<'a> Machine<'a> {
             let mut widen = None;
             let (result, index) = self.sequential_once(clause, cells, windows, env, body, reduce, span, &mut widen);
             let Some(cell) = widen else { return (result, index) };
-            let again = Snapshot { cells: snapshot.cells.clone(), score: snapshot.score.clone(), outer: snapshot.outer.clone(), ..snapshot };
+            let again = Snapshot {
+                cells: snapshot.cells.clone(),
+                score: snapshot.score.clone(),
+                outer: snapshot.outer.clone(),
+                ..snapshot
+            };
             self.restore(again);
             let old = self.cells[cell].clone();
             match self.to_scalar_type(&old, Scalar::Real) {
@@ -581,9 +591,8 @@ impl<'a> Machine<'a> {
         let mut results = Vec::new();
         let mut collectors = Vec::new();
         let mut next: Vec<Atom> = Vec::new();
-        let inner = self
-            .parallel_body(std::slice::from_ref(clause), &indices, env, body, reduce, span)
-            .and_then(|value| {
+        let inner =
+            self.parallel_body(std::slice::from_ref(clause), &indices, env, body, reduce, span).and_then(|value| {
                 if matches!(value, Value::Estimate(_)) || self.calls.len() != calls {
                     return unsupported(span, "a call of the continuation in a loop that carries values");
                 }
@@ -693,14 +702,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The value sampled in this iteration at the loop's own index.
-    fn piece_of_iteration(
-        &self,
-        mark: usize,
-        name: &str,
-        position: usize,
-        index: Var,
-        from: i64,
-    ) -> Option<Value<'a>> {
+    fn piece_of_iteration(&self, mark: usize, name: &str, position: usize, index: Var, from: i64) -> Option<Value<'a>> {
         let frame = self.frames.last()?;
         frame.pieces[mark.min(frame.pieces.len())..].iter().find_map(|(key, v)| {
             let own = key.name == name

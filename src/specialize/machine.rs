@@ -21,9 +21,18 @@ use std::rc::Rc;
 pub(super) enum Fail {
     Error(Box<Diagnostic>),
     /// The loop whose index is `index` must hand the address' value of `offset` iterations ago on.
-    Window { index: Var, name: String, offset: usize, position: usize, dims: Vec<Atom> },
+    Window {
+        index: Var,
+        name: String,
+        offset: usize,
+        position: usize,
+        dims: Vec<Atom>,
+    },
     /// The loop whose index is `index` can only be written out.
-    Unroll { index: Var, reason: Box<Diagnostic> },
+    Unroll {
+        index: Var,
+        reason: Box<Diagnostic>,
+    },
 }
 
 pub(super) type R<T> = Result<T, Fail>;
@@ -303,10 +312,8 @@ impl<'a> Machine<'a> {
     pub(super) fn prim(&mut self, prim: Prim, args: &[Atom], ty: Type) -> Atom {
         let facts: Vec<Fact> = args.iter().map(|&a| self.fact(a)).collect();
         let random = facts.iter().any(|f| f.random);
-        let keeps = matches!(
-            prim,
-            Prim::Concat { .. } | Prim::Stack | Prim::Reshape { .. } | Prim::Sort | Prim::Fill { .. }
-        );
+        let keeps =
+            matches!(prim, Prim::Concat { .. } | Prim::Stack | Prim::Reshape { .. } | Prim::Sort | Prim::Fill { .. });
         let (lower, upper) = if keeps && !facts.is_empty() {
             (
                 facts.iter().map(|f| f.lower).fold(f64::INFINITY, f64::min),
@@ -363,7 +370,12 @@ impl<'a> Machine<'a> {
             .collect()
     }
 
-    pub(super) fn push_for(&mut self, indices: Vec<(Var, usize)>, body: Block, collectors: Vec<Collector>) -> Vec<Atom> {
+    pub(super) fn push_for(
+        &mut self,
+        indices: Vec<(Var, usize)>,
+        body: Block,
+        collectors: Vec<Collector>,
+    ) -> Vec<Atom> {
         let extents: Vec<usize> = indices.iter().map(|&(_, n)| n).collect();
         let mut results = Vec::new();
         for (collector, &value) in collectors.iter().zip(&body.results) {

@@ -41,10 +41,47 @@ fn unary(name: &str) -> Option<Op> {
 }
 
 const OTHERS: &[&str] = &[
-    "abs", "min", "max", "gamma_p", "beta_inc", "sum", "mean", "variance", "dot", "zeros", "ones", "fill", "identity",
-    "transpose", "cholesky", "solve_lower", "solve_lower_transposed", "diagonal", "cumsum", "sort", "concat", "repeat",
-    "length", "draw", "log_prob", "prob", "cdf", "inv_cdf", "path", "support", "std_normal", "std_uniform",
-    "std_exponential", "std_gamma", "stop", "frozen", "simulate", "log_density", "forward", "inverse", "is_missing",
+    "abs",
+    "min",
+    "max",
+    "gamma_p",
+    "beta_inc",
+    "sum",
+    "mean",
+    "variance",
+    "dot",
+    "zeros",
+    "ones",
+    "fill",
+    "identity",
+    "transpose",
+    "cholesky",
+    "solve_lower",
+    "solve_lower_transposed",
+    "diagonal",
+    "cumsum",
+    "sort",
+    "concat",
+    "repeat",
+    "length",
+    "draw",
+    "log_prob",
+    "prob",
+    "cdf",
+    "inv_cdf",
+    "path",
+    "support",
+    "std_normal",
+    "std_uniform",
+    "std_exponential",
+    "std_gamma",
+    "stop",
+    "frozen",
+    "simulate",
+    "log_density",
+    "forward",
+    "inverse",
+    "is_missing",
 ];
 
 const LATER: &[&str] =
@@ -55,13 +92,7 @@ pub(super) fn is_native(name: &str) -> bool {
 }
 
 impl<'a> Machine<'a> {
-    pub(super) fn native(
-        &mut self,
-        name: &'a str,
-        args: Vec<Argument<'a>>,
-        env: &Env<'a>,
-        span: Span,
-    ) -> R<Value<'a>> {
+    pub(super) fn native(&mut self, name: &'a str, args: Vec<Argument<'a>>, env: &Env<'a>, span: Span) -> R<Value<'a>> {
         if LATER.contains(&name) {
             return unsupported(span, format!("`{name}`"));
         }

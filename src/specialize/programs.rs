@@ -131,13 +131,7 @@ pub fn log_joint<'a>(bound: &Bound<'a>, guide: &'a DerivedGuide) -> Checked<Prog
 
 /// Draws from `q` with what `p` returns and `log p - log q`, `batch` at a time. The number of the first draw is the
 /// state input [`FIRST_DRAW`]; a draw depends on its number, not on the batch.
-pub fn draws<'a>(
-    bound: &Bound<'a>,
-    p: &'a Expr,
-    q: &'a Expr,
-    batch: usize,
-    options: &Options,
-) -> Checked<Draws> {
+pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, options: &Options) -> Checked<Draws> {
     let mut m = machine(bound, options.space, SiteForm::Draw);
     let mut quantities = Vec::new();
     failed((|| {
@@ -291,11 +285,7 @@ pub fn expression<'a>(bound: &Bound<'a>, expr: &'a Expr, options: &Options) -> C
 
 /// Evaluates `lambda(point…)` with the named numbers as parameters of Core: for tests of unbiasedness at a point.
 /// `arguments` are the lambda's parameters in order with the shapes of their values.
-pub fn objective_at<'a>(
-    bound: &Bound<'a>,
-    lambda: &'a Expr,
-    arguments: &[(String, Vec<usize>)],
-) -> Checked<Sited<'a>> {
+pub fn objective_at<'a>(bound: &Bound<'a>, lambda: &'a Expr, arguments: &[(String, Vec<usize>)]) -> Checked<Sited<'a>> {
     let mut m = machine(bound, Space::Constrained, SiteForm::Keep);
     failed((|| {
         let env = m.main_env();

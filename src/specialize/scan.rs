@@ -1,8 +1,6 @@
 //! What a piece of source mentions: names it reads, `var`s it assigns.
 
-use crate::syntax::tree::{
-    Address, Block, Expr, ExprKind, ForRange, IndexExpr, Stmt, StmtKind, TypeExpr, TypeKind,
-};
+use crate::syntax::tree::{Address, Block, Expr, ExprKind, ForRange, IndexExpr, Stmt, StmtKind, TypeExpr, TypeKind};
 
 /// A mention.
 #[derive(Clone, Copy, PartialEq, Eq)]

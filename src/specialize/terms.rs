@@ -320,8 +320,7 @@ fn collector_atoms(collectors: &[Collector], live: &mut HashSet<Var>) {
 }
 
 fn has_effect(stmt: &Stmt) -> bool {
-    matches!(stmt, Stmt::Term(_) | Stmt::Check { .. })
-        || stmt.regions().iter().any(|r| r.stmts.iter().any(has_effect))
+    matches!(stmt, Stmt::Term(_) | Stmt::Check { .. }) || stmt.regions().iter().any(|r| r.stmts.iter().any(has_effect))
 }
 
 fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {

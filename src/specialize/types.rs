@@ -11,8 +11,14 @@ use std::collections::HashMap;
 #[derive(Clone)]
 pub(super) enum Support<'a> {
     Bool,
-    Int { lower: Option<Value<'a>>, upper: Option<Value<'a>> },
-    Real { lower: Option<Value<'a>>, upper: Option<Value<'a>> },
+    Int {
+        lower: Option<Value<'a>>,
+        upper: Option<Value<'a>>,
+    },
+    Real {
+        lower: Option<Value<'a>>,
+        upper: Option<Value<'a>>,
+    },
     /// `simplex`, `cholesky_corr`, …, with its size.
     Named(&'a str, i64),
 }
@@ -102,9 +108,7 @@ impl<'a> Machine<'a> {
                 };
                 let text = name.text.as_str();
                 let (scalar, support) = match text {
-                    "real" => {
-                        (Scalar::Real, Support::Real { lower: bound(self, false)?, upper: bound(self, true)? })
-                    }
+                    "real" => (Scalar::Real, Support::Real { lower: bound(self, false)?, upper: bound(self, true)? }),
                     "int" => (Scalar::Int, Support::Int { lower: bound(self, false)?, upper: bound(self, true)? }),
                     "bool" => (Scalar::Bool, Support::Bool),
                     _ => {
@@ -390,8 +394,7 @@ impl<'a> Machine<'a> {
             },
             TypeKind::Tuple(types) => match &value {
                 Value::Tuple(values) if values.len() == types.len() => {
-                    let items: R<Vec<_>> =
-                        values.iter().zip(types).map(|(v, t)| self.coerce(v.clone(), t)).collect();
+                    let items: R<Vec<_>> = values.iter().zip(types).map(|(v, t)| self.coerce(v.clone(), t)).collect();
                     Ok(Value::Tuple(items?.into()))
                 }
                 _ => Ok(value),

@@ -224,11 +224,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn known(known: Known) -> Value<'a> {
-        Value::Array(Array {
-            scalar: known.scalar,
-            shape: known.shape.clone(),
-            repr: Repr::Known(Rc::new(known)),
-        })
+        Value::Array(Array { scalar: known.scalar, shape: known.shape.clone(), repr: Repr::Known(Rc::new(known)) })
     }
 
     pub(super) fn fill(atom: Atom, scalar: Scalar, shape: Vec<usize>) -> Value<'a> {

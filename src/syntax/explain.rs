@@ -130,7 +130,11 @@ fn describe(expected: &[String]) -> Vec<String> {
     if operator {
         words.push("an operator".to_string());
     }
-    let punctuation: &[&str] = if operator { &["}", ")", "]", ","] } else { &["}", ")", "]", ",", ":", "=", "~", "{", "(", "[", "->", "=>", "<", ">", "::", "..="] };
+    let punctuation: &[&str] = if operator {
+        &["}", ")", "]", ","]
+    } else {
+        &["}", ")", "]", ",", ":", "=", "~", "{", "(", "[", "->", "=>", "<", ">", "::", "..="]
+    };
     for token in punctuation {
         if has(token) {
             words.push(format!("`{token}`"));

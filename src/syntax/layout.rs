@@ -178,18 +178,15 @@ impl Cutter<'_> {
                 Some(opener) if closes(opener.token.text(self.source), text) => {}
                 Some(opener) => {
                     let open = opener.token.text(self.source);
-                    let error = Diagnostic::error(
-                        "E0102",
-                        self.span(token),
-                        format!("`{text}` does not close `{open}`"),
-                    )
-                    .label(format!("expected `{}`", closer(open)))
-                    .also(self.span(&opener.token), "opened here");
+                    let error =
+                        Diagnostic::error("E0102", self.span(token), format!("`{text}` does not close `{open}`"))
+                            .label(format!("expected `{}`", closer(open)))
+                            .also(self.span(&opener.token), "opened here");
                     self.fail(token, error);
                 }
                 None => {
-                    let error =
-                        Diagnostic::error("E0102", self.span(token), format!("`{text}` closes nothing")).label("not opened");
+                    let error = Diagnostic::error("E0102", self.span(token), format!("`{text}` closes nothing"))
+                        .label("not opened");
                     self.fail(token, error);
                 }
             },
@@ -213,7 +210,8 @@ impl Cutter<'_> {
                 }
             }
             Kind::Unknown => {
-                let error = Diagnostic::error("E0107", self.span(token), format!("`{text}` is no character of the language"));
+                let error =
+                    Diagnostic::error("E0107", self.span(token), format!("`{text}` is no character of the language"));
                 self.fail(token, error);
             }
             Kind::Number | Kind::Space | Kind::Newline | Kind::Comment | Kind::Doc | Kind::Semicolon => {}

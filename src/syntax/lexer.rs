@@ -98,12 +98,30 @@ pub fn tokens(source: &str) -> Vec<Token> {
 
 /// Words that are never names.
 pub const RESERVED: [&str; 15] = [
-    "let", "var", "if", "else", "for", "in", "while", "match", "expect", "observe", "factor", "learn", "assert", "true",
-    "false",
+    "let", "var", "if", "else", "for", "in", "while", "match", "expect", "observe", "factor", "learn", "assert",
+    "true", "false",
 ];
 
 /// Words that begin an item.
 pub const ITEM_WORDS: [&str; 20] = [
-    "data", "const", "param", "tune", "plate", "type", "fn", "model", "guide", "dist", "bijector", "family", "biased",
-    "strategy", "objective", "fit", "test", "use", "prefer", "support",
+    "data",
+    "const",
+    "param",
+    "tune",
+    "plate",
+    "type",
+    "fn",
+    "model",
+    "guide",
+    "dist",
+    "bijector",
+    "family",
+    "biased",
+    "strategy",
+    "objective",
+    "fit",
+    "test",
+    "use",
+    "prefer",
+    "support",
 ];

@@ -92,17 +92,15 @@ fn item(text: &str, file: FileId, piece: &Piece, ids: &mut NodeIds) -> Result<It
 fn parse(rule: Rule, text: &str, file: FileId, base: usize) -> Result<Pair<'_, Rule>, Box<Diagnostic>> {
     pest::set_call_limit(NonZeroUsize::new(WORK_LIMIT));
     match Grammar::parse(rule, text) {
-        Ok(pairs) => pairs
-            .flat_map(Pair::into_inner)
-            .find(|pair| pair.as_rule() != Rule::EOI)
-            .ok_or_else(|| Box::new(Diagnostic::error("E0101", span(file, base, base + text.len()), "nothing is here"))),
+        Ok(pairs) => pairs.flat_map(Pair::into_inner).find(|pair| pair.as_rule() != Rule::EOI).ok_or_else(|| {
+            Box::new(Diagnostic::error("E0101", span(file, base, base + text.len()), "nothing is here"))
+        }),
         Err(error) => Err(Box::new(explain(rule, text, file, base, &error))),
     }
 }
 
 fn is_first_word(text: &str, word: &str) -> bool {
-    text.strip_prefix(word)
-        .is_some_and(|rest| !rest.chars().next().is_some_and(|c| c == '_' || c.is_alphanumeric()))
+    text.strip_prefix(word).is_some_and(|rest| !rest.chars().next().is_some_and(|c| c == '_' || c.is_alphanumeric()))
 }
 
 /// Runs `work`, on a thread with a large stack if its input nests deeply.

@@ -3,11 +3,11 @@
 
 use super::context::Checker;
 use super::poly::Poly;
-use super::value::{Base, Callable, DistVal, Edge, Env, GenVal, BijectorVal, Kind, Num, Record, Shape, Support, Val};
+use super::program::BoundTest;
+use super::value::{Base, BijectorVal, Callable, DistVal, Edge, Env, GenVal, Kind, Num, Record, Shape, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Bounds, Expr, ExprKind, ItemKind, Name, TypeExpr, TypeKind};
-use super::program::BoundTest;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -133,8 +133,12 @@ impl Checker {
         {
             if names.len() != sizes.len() {
                 self.report(
-                    Diagnostic::error("E0203", span, format!("`{name}` takes {} sizes, not {}", names.len(), sizes.len()))
-                        .label("here"),
+                    Diagnostic::error(
+                        "E0203",
+                        span,
+                        format!("`{name}` takes {} sizes, not {}", names.len(), sizes.len()),
+                    )
+                    .label("here"),
                 );
                 return Val::Unknown;
             }
@@ -203,8 +207,12 @@ impl Checker {
             Val::Num(n) if n.dims.is_empty() => {
                 if n.base == Base::Bool || n.estimate.is_some() {
                     self.report(
-                        Diagnostic::error("E0204", e.span, format!("a size must be an int, not {}", self.describe_num(&n)))
-                            .label("here"),
+                        Diagnostic::error(
+                            "E0204",
+                            e.span,
+                            format!("a size must be an int, not {}", self.describe_num(&n)),
+                        )
+                        .label("here"),
                     );
                 }
                 self.must_be_free(&n.kind, e.span, env, "a size", "this size");
@@ -223,7 +231,14 @@ impl Checker {
 
     /// Checks a value against a declared type and gives it that type. Extra leading axes are put into `batch`, where
     /// that is allowed.
-    pub fn conform(&mut self, ty: &TypeExpr, value: &Val, env: &mut Env, purpose: Purpose, batch: Option<&mut Vec<Poly>>) -> Val {
+    pub fn conform(
+        &mut self,
+        ty: &TypeExpr,
+        value: &Val,
+        env: &mut Env,
+        purpose: Purpose,
+        batch: Option<&mut Vec<Poly>>,
+    ) -> Val {
         match (&ty.kind, value) {
             (_, Val::Unknown) => Val::Unknown,
             (TypeKind::Tuple(types), Val::Tuple(parts)) if types.len() == parts.len() => {
@@ -288,8 +303,11 @@ impl Checker {
                     ("gen", Val::Gen(_)) | ("trace", Val::Record(_)) => value.clone(),
                     ("strategy", _) => Val::Unknown,
                     (other, value) => {
-                        let found =
-                            self.loaded.items.resolve(env.module, other).map(|id| (id, self.loaded.items.item(id).clone()));
+                        let found = self
+                            .loaded
+                            .items
+                            .resolve(env.module, other)
+                            .map(|id| (id, self.loaded.items.item(id).clone()));
                         if let Some((id, item)) = found
                             && let ItemKind::Type { sizes: names, fields, .. } = &item.kind
                             && let Val::Record(record) = value
@@ -387,17 +405,18 @@ impl Checker {
                     out.fields.push((name.text.clone(), value));
                 }
                 None => self.report(
-                    Diagnostic::error("E0207", purpose.span, format!("{} lacks the field `{}`", purpose.what, name.text))
-                        .label("this record"),
+                    Diagnostic::error(
+                        "E0207",
+                        purpose.span,
+                        format!("{} lacks the field `{}`", purpose.what, name.text),
+                    )
+                    .label("this record"),
                 ),
             }
         }
         // Sizes that were settled stay; the fields' names go.
-        let settled: Vec<super::value::Binding> = env
-            .vars
-            .drain(depth..)
-            .filter(|b| !extra.iter().any(|(n, _)| *n == b.name))
-            .collect();
+        let settled: Vec<super::value::Binding> =
+            env.vars.drain(depth..).filter(|b| !extra.iter().any(|(n, _)| *n == b.name)).collect();
         env.vars.extend(settled);
         for (name, _) in &record.fields {
             if !fields.iter().any(|(n, _)| n.text == *name) {
@@ -442,7 +461,12 @@ impl Checker {
         if let Some(met) = met {
             // An expression over open parameters says nothing yet.
             if !declared.atoms().any(|a| env.open.iter().any(|o| o == a)) {
-                self.same_size(met, &declared, purpose.span, &format!("{} has size {} here", purpose.what, declared.source()));
+                self.same_size(
+                    met,
+                    &declared,
+                    purpose.span,
+                    &format!("{} has size {} here", purpose.what, declared.source()),
+                );
             }
         }
         declared
@@ -506,8 +530,12 @@ impl Checker {
                 }
             } else {
                 self.report(
-                    Diagnostic::error("E0210", purpose.span, "the arguments of a distribution have different shapes".to_owned())
-                        .label(self.describe_num(num)),
+                    Diagnostic::error(
+                        "E0210",
+                        purpose.span,
+                        "the arguments of a distribution have different shapes".to_owned(),
+                    )
+                    .label(self.describe_num(num)),
                 );
             }
         }
@@ -549,8 +577,12 @@ impl Checker {
             let found = self.describe_num(value);
             let wanted = self.describe_num(declared);
             self.report(
-                Diagnostic::error("E0213", purpose.span, format!("{} must be {wanted}: this is never so", purpose.what))
-                    .label(format!("this is {found}")),
+                Diagnostic::error(
+                    "E0213",
+                    purpose.span,
+                    format!("{} must be {wanted}: this is never so", purpose.what),
+                )
+                .label(format!("this is {found}")),
             );
             return;
         }

@@ -33,7 +33,9 @@ impl Checker {
                     value = self.conform(ty, &value, env, Purpose { what: "the value", span: place }, None);
                 }
                 if matches!(value, Val::Unit) {
-                    self.report(Diagnostic::error("E0204", place, "this has no value to bind").label("ends without a value"));
+                    self.report(
+                        Diagnostic::error("E0204", place, "this has no value to bind").label("ends without a value"),
+                    );
                     value = Val::Unknown;
                 }
                 self.pattern(pattern, &value, place, env);
@@ -42,7 +44,8 @@ impl Checker {
                 let place = value.span;
                 let mut value = self.expr(value, env);
                 if let Some(ty) = ty {
-                    value = self.conform(ty, &value, env, Purpose { what: &format!("`{}`", name.text), span: place }, None);
+                    value =
+                        self.conform(ty, &value, env, Purpose { what: &format!("`{}`", name.text), span: place }, None);
                 } else if let Val::Num(n) = &value
                     && n.base == Base::Int
                     && n.sym.as_ref().and_then(Poly::as_constant).is_some()
@@ -62,7 +65,14 @@ impl Checker {
             StmtKind::Observe { value, dist } => self.observe(stmt, value, dist, env),
             StmtKind::Factor(value) => self.factor(stmt, value, env),
             StmtKind::State { name, .. } | StmtKind::Tune { name, .. } => {
-                self.unsupported(stmt.span, if matches!(stmt.kind, StmtKind::Tune { .. }) { "`tune` in a strategy" } else { "`state` in a strategy" });
+                self.unsupported(
+                    stmt.span,
+                    if matches!(stmt.kind, StmtKind::Tune { .. }) {
+                        "`tune` in a strategy"
+                    } else {
+                        "`state` in a strategy"
+                    },
+                );
                 env.bind(&name.text, Val::Unknown);
             }
             StmtKind::Next { value, .. } => {
@@ -76,7 +86,10 @@ impl Checker {
             StmtKind::Assert { check, block } => self.assertion(check, block.as_ref(), env),
             StmtKind::Expr(e) => {
                 let value = self.expr(e, env);
-                let effect = matches!(e.kind, ExprKind::For { .. } | ExprKind::If { .. } | ExprKind::Block(_) | ExprKind::Match { .. });
+                let effect = matches!(
+                    e.kind,
+                    ExprKind::For { .. } | ExprKind::If { .. } | ExprKind::Block(_) | ExprKind::Match { .. }
+                );
                 if !effect && !matches!(value, Val::Unknown | Val::Unit) {
                     self.report(
                         Diagnostic::error("E0209", e.span, "this value is not used")
@@ -106,8 +119,12 @@ impl Checker {
                 other => {
                     let found = self.describe(other);
                     self.report(
-                        Diagnostic::error("E0204", span, format!("{} values are taken apart here, but this is {found}", parts.len()))
-                            .label(found.clone()),
+                        Diagnostic::error(
+                            "E0204",
+                            span,
+                            format!("{} values are taken apart here, but this is {found}", parts.len()),
+                        )
+                        .label(found.clone()),
                     );
                     for p in parts {
                         self.pattern(p, &Val::Unknown, span, env);
@@ -136,7 +153,8 @@ impl Checker {
             match (&old, &new) {
                 // A later value need not be like the first but in type.
                 (Val::Num(o), Val::Num(n)) => {
-                    let same = o.dims.len() == n.dims.len() && (o.base == n.base || (o.base.max(n.base) == Base::Real && o.base.min(n.base) != Base::Bool));
+                    let same = o.dims.len() == n.dims.len()
+                        && (o.base == n.base || (o.base.max(n.base) == Base::Real && o.base.min(n.base) != Base::Bool));
                     if same {
                         for (a, b) in n.dims.iter().zip(&o.dims) {
                             self.same_size(a, b, value.span, &format!("`{}` keeps its size", name.text));
@@ -232,8 +250,12 @@ impl Checker {
             let (from, to, element) = self.for_range(&clause.over, env);
             if self.range(&to.sub(&from)).1 < 0.0 {
                 self.report(
-                    Diagnostic::error("E0212", clause.name.span, format!("the range {}..{} runs backwards", from.source(), to.source()))
-                        .label("here"),
+                    Diagnostic::error(
+                        "E0212",
+                        clause.name.span,
+                        format!("the range {}..{} runs backwards", from.source(), to.source()),
+                    )
+                    .label("here"),
                 );
             }
             let mark = self.fresh();
@@ -362,8 +384,14 @@ impl Checker {
                 other => {
                     let found = self.describe(&other);
                     self.report(
-                        Diagnostic::error("E0204", e.span, format!("a `for` runs over a range, a plate, an array of ints or `support(d)`, not {found}"))
-                            .label(found.clone()),
+                        Diagnostic::error(
+                            "E0204",
+                            e.span,
+                            format!(
+                                "a `for` runs over a range, a plate, an array of ints or `support(d)`, not {found}"
+                            ),
+                        )
+                        .label(found.clone()),
                     );
                     let to = self.opaque();
                     (Poly::default(), to, Some(Val::Unknown))
@@ -384,7 +412,10 @@ impl Checker {
                     return None;
                 }
                 let depth = env.vars.len();
-                env.bind(&name, Val::Num(Num { sym: Some(Poly::atom(&atom).plus(1.0)), ..Num::new(Base::Int, Vec::new()) }));
+                env.bind(
+                    &name,
+                    Val::Num(Num { sym: Some(Poly::atom(&atom).plus(1.0)), ..Num::new(Base::Int, Vec::new()) }),
+                );
                 let next = c.size(from, env);
                 env.vars.truncate(depth);
                 (next == end).then_some(name.clone())
@@ -428,7 +459,12 @@ impl Checker {
                     if !matches!(value, Val::Dist(_) | Val::Unknown) {
                         let found = self.describe(&value);
                         self.report(
-                            Diagnostic::error("E0204", a.value.span, format!("`normalized` is of a distribution, not of {found}")).label("here"),
+                            Diagnostic::error(
+                                "E0204",
+                                a.value.span,
+                                format!("`normalized` is of a distribution, not of {found}"),
+                            )
+                            .label("here"),
                         );
                     }
                 }
@@ -488,9 +524,10 @@ pub fn any_stmt(block: &Block, ask: &mut dyn FnMut(&Stmt) -> bool) -> bool {
             return true;
         }
         match &s.kind {
-            StmtKind::Let { value, .. } | StmtKind::Var { value, .. } | StmtKind::Assign { value, .. } | StmtKind::Expr(value) => {
-                any_in_expr(value, ask)
-            }
+            StmtKind::Let { value, .. }
+            | StmtKind::Var { value, .. }
+            | StmtKind::Assign { value, .. }
+            | StmtKind::Expr(value) => any_in_expr(value, ask),
             _ => false,
         }
     }) || block.value.as_ref().is_some_and(|v| any_in_expr(v, ask))
@@ -499,7 +536,9 @@ pub fn any_stmt(block: &Block, ask: &mut dyn FnMut(&Stmt) -> bool) -> bool {
 fn any_in_expr(e: &Expr, ask: &mut dyn FnMut(&Stmt) -> bool) -> bool {
     match &e.kind {
         ExprKind::Block(b) | ExprKind::For { body: b, .. } => any_stmt(b, ask),
-        ExprKind::If { then, otherwise, .. } => any_stmt(then, ask) || otherwise.as_ref().is_some_and(|o| any_stmt(o, ask)),
+        ExprKind::If { then, otherwise, .. } => {
+            any_stmt(then, ask) || otherwise.as_ref().is_some_and(|o| any_stmt(o, ask))
+        }
         ExprKind::Match { arms, .. } => arms.iter().any(|(_, b)| any_stmt(b, ask)),
         ExprKind::Tuple(parts) | ExprKind::Array(parts) => parts.iter().any(|p| any_in_expr(p, ask)),
         ExprKind::Binary { left, right, .. } => any_in_expr(left, ask) || any_in_expr(right, ask),

@@ -73,7 +73,9 @@ impl Checker {
                 Callable::Native(name) => self.native(name, args, span, env),
                 Callable::Item(id) => self.apply_item(*id, args, span, env),
                 Callable::Member(name) => match env.owner.clone() {
-                    Some(owner) => self.own_member(&owner, name, args.into_iter().map(|a| a.value).collect(), span, env),
+                    Some(owner) => {
+                        self.own_member(&owner, name, args.into_iter().map(|a| a.value).collect(), span, env)
+                    }
                     None => Val::Unknown,
                 },
                 Callable::Lambda { params, body, env: captured } => {
@@ -105,8 +107,12 @@ impl Checker {
                 Callable::Declared { arity, result } => {
                     if *arity != args.len() {
                         self.report(
-                            Diagnostic::error("E0203", span, format!("this function takes {arity} arguments, not {}", args.len()))
-                                .label("called here"),
+                            Diagnostic::error(
+                                "E0203",
+                                span,
+                                format!("this function takes {arity} arguments, not {}", args.len()),
+                            )
+                            .label("called here"),
                         );
                     }
                     let mut kind = super::value::Kind::default();
@@ -137,7 +143,8 @@ impl Checker {
         let source = self.fresh();
         let [arg] = args else {
             self.report(
-                Diagnostic::error("E0203", span, format!("the continuation takes one value, not {}", args.len())).label("here"),
+                Diagnostic::error("E0203", span, format!("the continuation takes one value, not {}", args.len()))
+                    .label("here"),
             );
             return Val::Unknown;
         };
@@ -146,7 +153,8 @@ impl Checker {
                 if v.estimate.is_some() {
                     self.nonlinear(v, arg.span, "passed to the continuation");
                 }
-                let base_ok = e.base == v.base || (e.base == super::value::Base::Real && v.base == super::value::Base::Int);
+                let base_ok =
+                    e.base == v.base || (e.base == super::value::Base::Real && v.base == super::value::Base::Int);
                 if !base_ok || e.dims.len() != v.dims.len() {
                     let (wanted, found) = (self.describe_num(e), self.describe_num(v));
                     self.report(
@@ -161,16 +169,21 @@ impl Checker {
                     if self.disjoint(v, e) {
                         let (wanted, found) = (self.describe_num(e), self.describe_num(v));
                         self.report(
-                            Diagnostic::error("E0308", arg.span, format!("{found} is outside the support {wanted}")).label("never in the support"),
+                            Diagnostic::error("E0308", arg.span, format!("{found} is outside the support {wanted}"))
+                                .label("never in the support"),
                         );
                     }
                 }
             }
-            (Val::Unknown, _) | (_, Val::Unknown) | (Val::Record(_), Val::Record(_)) | (Val::Tuple(_), Val::Tuple(_)) => {}
+            (Val::Unknown, _)
+            | (_, Val::Unknown)
+            | (Val::Record(_), Val::Record(_))
+            | (Val::Tuple(_), Val::Tuple(_)) => {}
             (e, v) => {
                 let (wanted, found) = (self.describe(e), self.describe(v));
                 self.report(
-                    Diagnostic::error("E0308", arg.span, format!("the continuation takes {wanted}, not {found}")).label(found.clone()),
+                    Diagnostic::error("E0308", arg.span, format!("the continuation takes {wanted}, not {found}"))
+                        .label(found.clone()),
                 );
             }
         }
@@ -209,12 +222,14 @@ impl Checker {
                     Some(at) if slots[at].is_none() => slots[at] = Some(arg),
                     Some(_) => {
                         self.report(
-                            Diagnostic::error("E0203", arg.span, format!("`{name}` of `{what}` is given twice")).label("again here"),
+                            Diagnostic::error("E0203", arg.span, format!("`{name}` of `{what}` is given twice"))
+                                .label("again here"),
                         );
                         fine = false;
                     }
                     None => {
-                        let mut d = Diagnostic::error("E0203", arg.span, format!("`{what}` has no parameter `{name}`")).label("here");
+                        let mut d = Diagnostic::error("E0203", arg.span, format!("`{what}` has no parameter `{name}`"))
+                            .label("here");
                         if let Some(near) = super::names::nearest(name, params.iter().map(|p| p.name.text.as_str())) {
                             d = d.fix(format!("did you mean `{near}`?"));
                         }
@@ -238,7 +253,11 @@ impl Checker {
                 span,
                 format!("`{what}` takes {wanted} argument{}, not {total}", if params.len() == 1 { "" } else { "s" }),
             )
-            .label(if missing.is_empty() { "too many".to_owned() } else { format!("{} missing", missing.join(", ")) });
+            .label(if missing.is_empty() {
+                "too many".to_owned()
+            } else {
+                format!("{} missing", missing.join(", "))
+            });
             if !params.is_empty() {
                 let list: Vec<&str> = params.iter().map(|p| p.name.text.as_str()).collect();
                 d = d.note(format!("its parameters are {}", list.join(", ")));
@@ -316,7 +335,15 @@ impl Checker {
                 let event = self.resolve(&d.support, &mut inner);
                 self.frames.pop();
                 let (sizes, args) = split_bindings(&inner, &d.sizes, &d.params);
-                Val::Dist(Rc::new(DistVal { item: Some(id), name: d.name.text.clone(), args, sizes, batch, event, span }))
+                Val::Dist(Rc::new(DistVal {
+                    item: Some(id),
+                    name: d.name.text.clone(),
+                    args,
+                    sizes,
+                    batch,
+                    event,
+                    span,
+                }))
             }
             ItemKind::Bijector(b) => {
                 let mut inner = Env::new(module, Mode::Pure);
@@ -345,7 +372,12 @@ impl Checker {
                     other => {
                         let found = self.describe(&other);
                         self.report(
-                            Diagnostic::error("E0204", o.body.span, format!("an objective is an estimate, not {found}")).label(found.clone()),
+                            Diagnostic::error(
+                                "E0204",
+                                o.body.span,
+                                format!("an objective is an estimate, not {found}"),
+                            )
+                            .label(found.clone()),
                         );
                         Val::Unknown
                     }

@@ -83,9 +83,8 @@ impl Checker {
         let mut diagnostics = std::mem::take(&mut self.loaded.diagnostics);
         diagnostics.extend(early.into_iter().map(|f| f.diagnostic));
         diagnostics.extend(self.findings.drain(..).map(|f| f.diagnostic));
-        diagnostics.sort_by_key(|d| {
-            (d.primary.as_ref().map(|p| (p.span.file, p.span.start)), std::cmp::Reverse(d.severity))
-        });
+        diagnostics
+            .sort_by_key(|d| (d.primary.as_ref().map(|p| (p.span.file, p.span.start)), std::cmp::Reverse(d.severity)));
         let failed = has_errors(&diagnostics);
         self.output = diagnostics;
         if failed {
@@ -150,7 +149,10 @@ impl Checker {
                     continue;
                 }
                 if let Some(id) = self.loaded.items.resolve(entry.module, word)
-                    && matches!(self.loaded.items.item(id).kind, ItemKind::Fn(_) | ItemKind::Gen(_) | ItemKind::Objective(_))
+                    && matches!(
+                        self.loaded.items.item(id).kind,
+                        ItemKind::Fn(_) | ItemKind::Gen(_) | ItemKind::Objective(_)
+                    )
                 {
                     let own = super::load::item_name(&entry.item).is_some_and(|n| n.text == word);
                     // The item's own head, `fn f(…)`, is not a call.
@@ -174,7 +176,9 @@ impl Checker {
                 let names: Vec<String> = path
                     .iter()
                     .chain([&start])
-                    .filter_map(|id| super::load::item_name(self.loaded.items.item(*id)).map(|n| format!("`{}`", n.text)))
+                    .filter_map(|id| {
+                        super::load::item_name(self.loaded.items.item(*id)).map(|n| format!("`{}`", n.text))
+                    })
                     .collect();
                 let span = super::load::item_name(self.loaded.items.item(start)).map_or(Span::default(), |n| n.span);
                 let mut d = Diagnostic::error("E0206", span, format!("recursion: {}", names.join(" calls ")))
@@ -238,7 +242,13 @@ impl Checker {
                 let place = value.span;
                 let mut value = self.expr(value, &mut env);
                 if let Some(ty) = ty {
-                    value = self.conform(ty, &value, &mut env, Purpose { what: &format!("`{}`", name.text), span: place }, None);
+                    value = self.conform(
+                        ty,
+                        &value,
+                        &mut env,
+                        Purpose { what: &format!("`{}`", name.text), span: place },
+                        None,
+                    );
                 }
                 match &value {
                     // What it is made of says more than its name.
@@ -326,7 +336,12 @@ impl Checker {
                 if !matches!(found, Val::Gen(_) | Val::Unknown) {
                     let found = self.describe(&found);
                     self.report(
-                        Diagnostic::error("E0204", value.span, format!("a guide is a generative function, not {found}")).label(format!("this is {found}")),
+                        Diagnostic::error(
+                            "E0204",
+                            value.span,
+                            format!("a guide is a generative function, not {found}"),
+                        )
+                        .label(format!("this is {found}")),
                     );
                 }
             }
@@ -342,7 +357,10 @@ impl Checker {
                 let value = self.expr(body, &mut env);
                 if !matches!(value, Val::Dist(_) | Val::Unknown) {
                     let found = self.describe(&value);
-                    self.report(Diagnostic::error("E0204", body.span, format!("a family is a distribution, not {found}")).label(found.clone()));
+                    self.report(
+                        Diagnostic::error("E0204", body.span, format!("a family is a distribution, not {found}"))
+                            .label(found.clone()),
+                    );
                 }
             }
             ItemKind::Strategy(s) => self.check_strategy(s, module, None),
@@ -353,10 +371,14 @@ impl Checker {
                 }
                 self.conditions(o, o.name.span, &mut env);
                 let value = self.expr(&o.body, &mut env);
-                let fine = matches!(&value, Val::Num(n) if n.dims.is_empty() && n.base != Base::Bool) || matches!(value, Val::Unknown);
+                let fine = matches!(&value, Val::Num(n) if n.dims.is_empty() && n.base != Base::Bool)
+                    || matches!(value, Val::Unknown);
                 if !fine {
                     let found = self.describe(&value);
-                    self.report(Diagnostic::error("E0204", o.body.span, format!("an objective is an estimate, not {found}")).label(found.clone()));
+                    self.report(
+                        Diagnostic::error("E0204", o.body.span, format!("an objective is an estimate, not {found}"))
+                            .label(found.clone()),
+                    );
                 }
             }
             ItemKind::Fit { lines } => {
@@ -388,7 +410,8 @@ impl Checker {
             other => {
                 let found = self.describe(other);
                 self.report(
-                    Diagnostic::error("E0204", line.objective.span, format!("`fit` takes an estimate, not {found}")).label(format!("this is {found}")),
+                    Diagnostic::error("E0204", line.objective.span, format!("`fit` takes an estimate, not {found}"))
+                        .label(format!("this is {found}")),
                 );
             }
         }
@@ -418,7 +441,10 @@ impl Checker {
             };
             if !fine {
                 let found = self.describe(&value);
-                self.report(Diagnostic::error("E0204", particles.span, format!("`particles` is an int, not {found}")).label("here"));
+                self.report(
+                    Diagnostic::error("E0204", particles.span, format!("`particles` is an int, not {found}"))
+                        .label("here"),
+                );
             }
         }
     }
@@ -473,7 +499,15 @@ impl Checker {
         self.assumed_params(&d.sizes, &d.params, &mut env, smooth);
         let event = self.resolve(&d.support, &mut env);
         let (sizes, args) = super::call::split_bindings(&env, &d.sizes, &d.params);
-        Some(Rc::new(DistVal { item: Some(id), name: d.name.text.clone(), args, sizes, batch: Vec::new(), event, span }))
+        Some(Rc::new(DistVal {
+            item: Some(id),
+            name: d.name.text.clone(),
+            args,
+            sizes,
+            batch: Vec::new(),
+            event,
+            span,
+        }))
     }
 
     fn check_dist(&mut self, id: ItemId, d: &DistItem, item: &Item) {
@@ -481,7 +515,12 @@ impl Checker {
         let env = Env::new(self.loaded.items.module_of(id), Mode::Pure);
         if !d.members.iter().any(|m| ["log_prob", "draw", "path"].contains(&m.name.text.as_str())) {
             self.report(
-                Diagnostic::error("E0309", d.name.span, format!("`{}` defines neither `log_prob` nor `draw` nor `path`", d.name.text)).label("here"),
+                Diagnostic::error(
+                    "E0309",
+                    d.name.span,
+                    format!("`{}` defines neither `log_prob` nor `draw` nor `path`", d.name.text),
+                )
+                .label("here"),
             );
         }
         for m in &d.members {
@@ -492,7 +531,12 @@ impl Checker {
             };
             if arity.is_some_and(|a| a != m.params.len()) {
                 self.report(
-                    Diagnostic::error("E0203", m.name.span, format!("`{}` takes {} arguments", m.name.text, arity.unwrap_or(0))).label("here"),
+                    Diagnostic::error(
+                        "E0203",
+                        m.name.span,
+                        format!("`{}` takes {} arguments", m.name.text, arity.unwrap_or(0)),
+                    )
+                    .label("here"),
                 );
                 continue;
             }
@@ -521,7 +565,12 @@ impl Checker {
                     if !fine {
                         let found = self.describe(&value);
                         self.report(
-                            Diagnostic::error("E0204", span, format!("`{}` of `{}` is a real, not {found}", m.name.text, d.name.text)).label(format!("this is {found}")),
+                            Diagnostic::error(
+                                "E0204",
+                                span,
+                                format!("`{}` of `{}` is a real, not {found}", m.name.text, d.name.text),
+                            )
+                            .label(format!("this is {found}")),
                         );
                     }
                 }
@@ -541,7 +590,12 @@ impl Checker {
         if !base_ok || v.dims.len() != e.dims.len() {
             let (found, wanted) = (self.describe_num(v), self.describe_num(e));
             self.report(
-                Diagnostic::error("E0204", span, format!("`{member}` of `{name}` gives {found}, but the support is {wanted}")).label(format!("this is {found}")),
+                Diagnostic::error(
+                    "E0204",
+                    span,
+                    format!("`{member}` of `{name}` gives {found}, but the support is {wanted}"),
+                )
+                .label(format!("this is {found}")),
             );
             return;
         }
@@ -578,7 +632,8 @@ impl Checker {
                 ("forward", other) => {
                     let found = self.describe(other);
                     self.report(
-                        Diagnostic::error("E0204", span, format!("`forward` gives `(y, log_det)`, not {found}")).label(format!("this is {found}")),
+                        Diagnostic::error("E0204", span, format!("`forward` gives `(y, log_det)`, not {found}"))
+                            .label(format!("this is {found}")),
                     );
                 }
                 (_, other) => self.same_type(other, &from, span, member, &b.name.text),
@@ -626,7 +681,9 @@ impl Checker {
         // `estimates elbo(p, q)`: the same objective, of this one's parameters.
         let ExprKind::Call { callee: estimated, args: formal } = &o.estimates.as_ref()?.kind else { return None };
         let ExprKind::Name(estimated) = &estimated.kind else { return None };
-        if self.loaded.items.resolve(self.loaded.items.module_of(id), estimated)? != target || formal.len() != args.len() {
+        if self.loaded.items.resolve(self.loaded.items.module_of(id), estimated)? != target
+            || formal.len() != args.len()
+        {
             return None;
         }
         if args.iter().any(|a| a.name.is_some()) {
@@ -673,9 +730,9 @@ fn called(text: &str) -> impl Iterator<Item = &str> {
         let code = line.split("//").next().unwrap_or("");
         code.match_indices('(').filter_map(|(at, _)| {
             let before = &code[..at];
-            let start = before.rfind(|c: char| !(c.is_alphanumeric() || c == '_')).map_or(0, |p| {
-                p + before[p..].chars().next().map_or(1, char::len_utf8)
-            });
+            let start = before
+                .rfind(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .map_or(0, |p| p + before[p..].chars().next().map_or(1, char::len_utf8));
             let word = &before[start..];
             (!word.is_empty()).then_some(word)
         })

@@ -21,7 +21,11 @@ pub struct Origin {
 pub enum OriginKind {
     Param,
     /// A site, and the strategy that keeps it smooth.
-    Site { id: NodeId, strategy: String, chosen: bool },
+    Site {
+        id: NodeId,
+        strategy: String,
+        chosen: bool,
+    },
     /// A smooth argument of an item that is checked alone.
     Argument,
 }
@@ -457,6 +461,13 @@ impl Checker {
                 out.push_str(n.base.name());
                 if n.optional {
                     out.push('?');
+                }
+                if n.dims.is_empty()
+                    && let (Some(l), Some(u)) = (lower, upper)
+                    && l.value == u.value
+                    && let Some(c) = l.value.as_constant()
+                {
+                    return super::poly::number(c);
                 }
                 let show = |e: &super::value::Edge| e.value.printable();
                 let lower = lower.as_ref().filter(|e| show(e)).map(|e| e.value.source());

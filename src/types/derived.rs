@@ -57,8 +57,12 @@ impl Checker {
             let item = self.loaded.items.item(family_id).clone();
             let ItemKind::Family { name: family_name, sizes, params, body } = &item.kind else { continue };
             let alias = ItemId(u32::try_from(at).unwrap_or(u32::MAX));
-            let family =
-                Family { name: family_name.text.clone(), sizes: sizes.clone(), params: params.clone(), body: body.clone() };
+            let family = Family {
+                name: family_name.text.clone(),
+                sizes: sizes.clone(),
+                params: params.clone(),
+                body: body.clone(),
+            };
             let [model] = args.as_slice() else {
                 self.report(
                     Diagnostic::error("E0203", value.span, format!("`{}` is derived from one model", family.name))
@@ -68,12 +72,9 @@ impl Checker {
                 self.poisoned.insert(alias);
                 continue;
             };
-            match self.derive_guide(name, &family, &model.value, entry.module) {
-                Some(guide) => derived.push(guide),
-                None => {
-                    self.poisoned.insert(alias);
-                }
-            }
+            derived.extend(self.derive_guide(name, &family, &model.value, entry.module));
+            // The alias itself is done with: its name now means the guide, or nothing.
+            self.poisoned.insert(alias);
         }
         derived
     }
@@ -92,8 +93,12 @@ impl Checker {
             other => {
                 let found = self.describe(&other);
                 self.report(
-                    Diagnostic::error("E0204", model.span, format!("`{}` is derived from a generative function, not from {found}", family.name))
-                        .label(format!("this is {found}")),
+                    Diagnostic::error(
+                        "E0204",
+                        model.span,
+                        format!("`{}` is derived from a generative function, not from {found}", family.name),
+                    )
+                    .label(format!("this is {found}")),
                 );
                 return None;
             }
@@ -106,7 +111,12 @@ impl Checker {
         }
         if outcome.entries.is_empty() {
             self.report(
-                Diagnostic::error("E0411", model.span, format!("`{}` has no latents to derive a guide for", outcome.run.name)).label("samples nothing"),
+                Diagnostic::error(
+                    "E0411",
+                    model.span,
+                    format!("`{}` has no latents to derive a guide for", outcome.run.name),
+                )
+                .label("samples nothing"),
             );
             return None;
         }
@@ -158,10 +168,14 @@ impl Checker {
             if let Some(id) = self.loaded.items.modules[module.0 as usize].scope.get(&made.text).copied() {
                 let theirs = item_name(self.loaded.items.item(id)).map_or(name.span, |n| n.span);
                 self.report(
-                    Diagnostic::error("E0202", theirs, format!("the guide `{}` derives an item `{}` of its own", name.text, made.text))
-                        .label("has the same name")
-                        .also(name.span, "derived here")
-                        .fix("give one of them another name"),
+                    Diagnostic::error(
+                        "E0202",
+                        theirs,
+                        format!("the guide `{}` derives an item `{}` of its own", name.text, made.text),
+                    )
+                    .label("has the same name")
+                    .also(name.span, "derived here")
+                    .fix("give one of them another name"),
                 );
                 return None;
             }
@@ -207,15 +221,27 @@ impl Checker {
             .iter()
             .enumerate()
             .map(|(k, d)| {
-                let name = entry.names.get(k).cloned().flatten().filter(|n| n != "_" && n != "z" && n != "v");
+                let name = entry.names.get(k).cloned().flatten().filter(|n| n != "_");
                 (name.unwrap_or_else(|| format!("i{k}")), d.clone())
             })
             .collect();
         let local = entry.path.replace('.', "_");
         let ty = self.source_type(element, &dims);
-        let mut part = Part { path: entry.path.clone(), local, outer, bijector: None, inner: None, offset: offset.clone(), ty: String::new() };
+        let mut part = Part {
+            path: entry.path.clone(),
+            local,
+            outer,
+            bijector: None,
+            inner: None,
+            offset: offset.clone(),
+            ty: String::new(),
+        };
         let Some(ty) = ty else {
-            refuse(self, "its bounds have no expression over data and earlier addresses, the same for all its elements".to_owned());
+            refuse(
+                self,
+                "its bounds have no expression over data and earlier addresses, the same for all its elements"
+                    .to_owned(),
+            );
             return None;
         };
         part.ty = ty;
@@ -317,18 +343,23 @@ impl Checker {
             words.push((p.name.text.clone(), format!("{name}_{}", p.name.text)));
         }
         let _ = writeln!(out, "bijector {name}_unpack(): real[{n}] -> {} {{", record_type(parts));
-        let _ = writeln!(out, "  forward(z) {{");
+        let free = |candidates: &[&'static str]| {
+            let taken = |n: &str| parts.iter().any(|p| p.local == n) || self.loaded.items.resolve(self.loaded.main, n).is_some();
+            candidates.iter().copied().find(|n| !taken(n)).unwrap_or("unconstrained_values")
+        };
+        let (z, v) = (free(&["z", "u", "z_all", "free_z"]), free(&["v", "x", "v_all", "free_v"]));
+        let _ = writeln!(out, "  forward({z}) {{");
         let mut dets = Vec::new();
         for part in parts {
-            out.push_str(&forward_text(part, &mut dets));
+            out.push_str(&forward_text(part, z, &mut dets));
         }
         let dets = if dets.is_empty() { "0".to_owned() } else { dets.join(" + ") };
         let _ = writeln!(out, "    ({}, {dets})\n  }}", record_value(parts));
-        let _ = writeln!(out, "  inverse(v) {{");
+        let _ = writeln!(out, "  inverse({v}) {{");
         for part in parts {
-            let _ = writeln!(out, "    let {} = v.{}", part.local, part.path);
+            let _ = writeln!(out, "    let {} = {v}.{}", part.local, part.path);
         }
-        let pieces: Vec<String> = parts.iter().map(inverse_text).collect();
+        let pieces: Vec<String> = parts.iter().map(|p| inverse_text(p, &mut out)).collect();
         let _ = writeln!(out, "    concat({})\n  }}\n}}", pieces.join(", "));
         let body = replace_words(self.loaded.sources.text(family.body.span), &words);
         let _ = writeln!(out, "guide {name}() {{ _ ~ {COMBINATOR}({body}, {name}_unpack()) }}");
@@ -385,12 +416,12 @@ fn position(part: &Part) -> Poly {
 }
 
 /// `z[…]` for one repetition.
-fn slot(part: &Part) -> String {
+fn slot(part: &Part, z: &str) -> String {
     match &part.inner {
-        None => format!("z[{}]", part.offset.add(&position(part)).source()),
+        None => format!("{z}[{}]", part.offset.add(&position(part)).source()),
         Some(inner) => {
             let start = part.offset.add(&position(part).mul(inner));
-            format!("z[{}..{}]", start.source(), start.add(inner).source())
+            format!("{z}[{}..{}]", start.source(), start.add(inner).source())
         }
     }
 }
@@ -399,39 +430,78 @@ fn clauses(part: &Part) -> String {
     part.outer.iter().map(|(n, e)| format!("{n} in 0..{}", e.source())).collect::<Vec<_>>().join(", ")
 }
 
-fn forward_text(part: &Part, dets: &mut Vec<String>) -> String {
+fn forward_text(part: &Part, z: &str, dets: &mut Vec<String>) -> String {
     let local = &part.local;
     match (&part.bijector, part.outer.as_slice()) {
-        (None, []) => format!("    let {local} = {}\n", slot(part)),
+        (None, []) => format!("    let {local} = {}\n", slot(part, z)),
         (None, [(_, extent)]) => {
-            format!("    let {local} = z[{}..{}]\n", part.offset.source(), part.offset.add(extent).source())
+            format!("    let {local} = {z}[{}..{}]\n", part.offset.source(), part.offset.add(extent).source())
         }
-        (None, _) => format!("    let {local} = for {} {{ {} }}\n", clauses(part), slot(part)),
+        (None, _) => format!("    let {local} = for {} {{ {} }}\n", clauses(part), slot(part, z)),
         (Some(b), []) => {
             dets.push(format!("{local}_log_det"));
-            format!("    let ({local}, {local}_log_det) = forward({b}, {})\n", slot(part))
+            format!("    let ({local}, {local}_log_det) = forward({b}, {})\n", slot(part, z))
         }
         (Some(b), _) => {
             dets.push(format!("sum({local}_parts.log_det)"));
             format!(
                 "    let {local}_parts = for {} {{\n      let (value, log_det) = forward({b}, {})\n      {{ value: value, log_det: log_det }}\n    }}\n    let {local} = {local}_parts.value\n",
                 clauses(part),
-                slot(part)
+                slot(part, z)
             )
         }
     }
 }
 
-fn inverse_text(part: &Part) -> String {
+/// The unconstrained numbers of a latent as a scalar or a vector; what must be bound before is put into `out`.
+fn inverse_text(part: &Part, out: &mut String) -> String {
     let local = &part.local;
-    match (&part.bijector, part.outer.as_slice()) {
-        (None, _) => local.clone(),
-        (Some(b), []) => format!("inverse({b}, {local})"),
-        (Some(b), outer) => {
-            let at: Vec<&str> = outer.iter().map(|(n, _)| n.as_str()).collect();
-            format!("for {} {{ inverse({b}, {local}[{}]) }}", clauses(part), at.join(", "))
+    let at = format!("{local}_at");
+    // All axes of what is flattened: those repeated over, then the bijector's own.
+    let mut axes: Vec<&Poly> = part.outer.iter().map(|(_, e)| e).collect();
+    match (&part.bijector, &part.inner) {
+        (None, _) if axes.len() <= 1 => local.clone(),
+        (None, _) => format!("for {at} in 0..{} {{ {local}[{}] }}", product(&axes).source(), digits(&at, &axes)),
+        (Some(b), _) if axes.is_empty() => format!("inverse({b}, {local})"),
+        (Some(b), None) => {
+            let index = digits(&at, &axes);
+            format!("for {at} in 0..{} {{ inverse({b}, {local}[{index}]) }}", product(&axes).source())
+        }
+        (Some(b), Some(inner)) => {
+            let names: Vec<&str> = part.outer.iter().map(|(n, _)| n.as_str()).collect();
+            let _ = writeln!(
+                out,
+                "    let {local}_parts = for {} {{ inverse({b}, {local}[{}]) }}",
+                clauses(part),
+                names.join(", ")
+            );
+            axes.push(inner);
+            format!("for {at} in 0..{} {{ {local}_parts[{}] }}", product(&axes).source(), digits(&at, &axes))
         }
     }
+}
+
+fn product(axes: &[&Poly]) -> Poly {
+    axes.iter().fold(Poly::constant(1.0), |p, a| p.mul(a))
+}
+
+/// Indices of the element that stands at a place in row-major order.
+fn digits(at: &str, axes: &[&Poly]) -> String {
+    let text = |p: &Poly| if p.as_atom().is_some() || p.as_constant().is_some() { p.source() } else { format!("({})", p.source()) };
+    let indices: Vec<String> = axes
+        .iter()
+        .enumerate()
+        .map(|(k, axis)| {
+            let below = product(&axes[k + 1..]);
+            match (k, k + 1 == axes.len()) {
+                (0, true) => at.to_owned(),
+                (0, false) => format!("{at} / {}", text(&below)),
+                (_, true) => format!("{at} % {}", text(axis)),
+                (_, false) => format!("({at} / {}) % {}", text(&below), text(axis)),
+            }
+        })
+        .collect();
+    indices.join(", ")
 }
 
 /// Fields of records by the heads of paths, nested for `c.x`.
@@ -448,7 +518,9 @@ fn nested(parts: &[(String, String)]) -> String {
                 done.push(head);
                 let inner: Vec<(String, String)> = parts
                     .iter()
-                    .filter_map(|(p, t)| p.split_once('.').filter(|(h, _)| *h == head).map(|(_, r)| (r.to_owned(), t.clone())))
+                    .filter_map(|(p, t)| {
+                        p.split_once('.').filter(|(h, _)| *h == head).map(|(_, r)| (r.to_owned(), t.clone()))
+                    })
                     .collect();
                 out.push(format!("{head}: {}", nested(&inner)));
             }
@@ -487,7 +559,13 @@ pub fn replace_words(text: &str, by: &[(String, String)]) -> String {
         let named = rest.starts_with(':') && !rest.starts_with("::");
         let field = out.ends_with('.') && !out.ends_with("..");
         match by.iter().find(|(w, _)| w == word) {
-            Some((_, new)) if !named && !field => out.push_str(new),
+            Some((_, new)) if !named && !field => {
+                // Brackets and commas around it make parentheses needless.
+                let open = out.trim_end().ends_with(['[', '(', ',']);
+                let close = rest.starts_with([']', ')', ',']);
+                let bare = new.strip_prefix('(').and_then(|n| n.strip_suffix(')')).filter(|n| !n.contains(['(', ')']));
+                out.push_str(bare.filter(|_| open && close).unwrap_or(new));
+            }
             _ => out.push_str(word),
         }
     }
@@ -501,6 +579,6 @@ mod tests {
     #[test]
     fn whole_words_only() {
         let by = [("n".to_owned(), "(J + 2)".to_owned()), ("scale".to_owned(), "q_scale".to_owned())];
-        assert_eq!(replace_words("f(ones(n), scale: scale, a.n, ann)", &by), "f(ones((J + 2)), scale: q_scale, a.n, ann)");
+        assert_eq!(replace_words("f(ones(n), scale: scale, a.n, ann)", &by), "f(ones(J + 2), scale: q_scale, a.n, ann)");
     }
 }

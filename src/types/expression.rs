@@ -153,7 +153,11 @@ impl Checker {
             d = d.note("`_` stands for no value");
         }
         let scope = &self.loaded.items.modules[env.module.0 as usize].scope;
-        let run = self.runs.last().map(|r| r.bindings.iter().map(|b| b.path.as_str()).collect::<Vec<_>>()).unwrap_or_default();
+        let run = self
+            .runs
+            .last()
+            .map(|r| r.bindings.iter().map(|b| b.path.as_str()).collect::<Vec<_>>())
+            .unwrap_or_default();
         let library: Vec<&str> = super::library::names().collect();
         let native: Vec<&str> = super::native::names().collect();
         let candidates = env
@@ -188,7 +192,8 @@ impl Checker {
             }
             ItemKind::Type { name, .. } => {
                 self.report(
-                    Diagnostic::error("E0205", span, format!("`{}` is a type, not a value", name.text)).label("used as a value"),
+                    Diagnostic::error("E0205", span, format!("`{}` is a type, not a value", name.text))
+                        .label("used as a value"),
                 );
                 Val::Unknown
             }
@@ -238,7 +243,8 @@ impl Checker {
             other => {
                 let found = self.describe(other);
                 self.report(
-                    Diagnostic::error("E0207", span, format!("there is no field `{field}`: this is {found}")).label("not a record"),
+                    Diagnostic::error("E0207", span, format!("there is no field `{field}`: this is {found}"))
+                        .label("not a record"),
                 );
                 Val::Unknown
             }
@@ -255,7 +261,9 @@ impl Checker {
             });
         }
         let Some(element) = joined else {
-            self.report(Diagnostic::error("E0204", span, "an array needs elements").label("empty").fix("`zeros(0)` has none"));
+            self.report(
+                Diagnostic::error("E0204", span, "an array needs elements").label("empty").fix("`zeros(0)` has none"),
+            );
             return Val::Unknown;
         };
         #[expect(clippy::cast_precision_loss, reason = "a literal's length is small")]
@@ -350,7 +358,9 @@ impl Checker {
                             let inner = text.print();
                             // `a[i][j]` is written `a[i, j]`.
                             match a.strip_suffix(']') {
-                                Some(head) if a.contains('[') && !a.contains('(') => Poly::atom(&format!("{head}, {inner}]")),
+                                Some(head) if a.contains('[') && !a.contains('(') => {
+                                    Poly::atom(&format!("{head}, {inner}]"))
+                                }
                                 _ => Poly::atom(&format!("{a}[{inner}]")),
                             }
                         });
@@ -368,13 +378,19 @@ impl Checker {
                     let start = from.unwrap_or_default();
                     let end = to.or_else(|| size.clone()).unwrap_or_default();
                     if let Some(size) = &size
-                        && (self.at_most(&end, size) == Some(false) || self.at_most(&Poly::default(), &start) == Some(false))
+                        && (self.at_most(&end, size) == Some(false)
+                            || self.at_most(&Poly::default(), &start) == Some(false))
                     {
                         self.report(
                             Diagnostic::error(
                                 "E0212",
                                 *span,
-                                format!("the slice {}..{} is outside 0..{}", start.source(), end.source(), size.source()),
+                                format!(
+                                    "the slice {}..{} is outside 0..{}",
+                                    start.source(),
+                                    end.source(),
+                                    size.source()
+                                ),
                             )
                             .label("outside"),
                         );
@@ -387,9 +403,9 @@ impl Checker {
                             *d = length.clone();
                         }
                         let support = match &n.support {
-                            Support::Shape(s @ (super::value::Shape::Ordered | super::value::Shape::PositiveOrdered)) => {
-                                Support::Shape(*s)
-                            }
+                            Support::Shape(
+                                s @ (super::value::Shape::Ordered | super::value::Shape::PositiveOrdered),
+                            ) => Support::Shape(*s),
                             Support::Shape(s) => s.hull(),
                             other => other.clone(),
                         };
@@ -411,7 +427,9 @@ impl Checker {
             Val::Unknown => return Num::new(Base::Int, Vec::new()),
             other => {
                 let found = self.describe(&other);
-                self.report(Diagnostic::error("E0204", e.span, format!("an index must be an int, not {found}")).label("here"));
+                self.report(
+                    Diagnostic::error("E0204", e.span, format!("an index must be an int, not {found}")).label("here"),
+                );
                 return Num::new(Base::Int, Vec::new());
             }
         };
@@ -503,7 +521,9 @@ impl Checker {
         if let Some(n) = self.want_num(&subject, value.span, env)
             && n.base == Base::Real
         {
-            self.report(Diagnostic::error("E0204", value.span, "`match` is on ints and bools, not reals").label("a real"));
+            self.report(
+                Diagnostic::error("E0204", value.span, "`match` is on ints and bools, not reals").label("a real"),
+            );
         }
         let mut before: Option<(Val, Env)> = None;
         let start = env.clone();
@@ -569,7 +589,15 @@ impl Checker {
                     (x, y) => Some(union(x, y)),
                 };
                 let sym = (a.sym == b.sym).then(|| a.sym.clone()).flatten();
-                Val::Num(Num { base, dims: a.dims.clone(), support, kind, sym, optional: a.optional || b.optional, estimate })
+                Val::Num(Num {
+                    base,
+                    dims: a.dims.clone(),
+                    support,
+                    kind,
+                    sym,
+                    optional: a.optional || b.optional,
+                    estimate,
+                })
             }
             (Val::Tuple(x), Val::Tuple(y)) if x.len() == y.len() => {
                 Val::Tuple(x.iter().zip(y).map(|(a, b)| self.join(a, b, span)).collect())
@@ -588,15 +616,13 @@ impl Checker {
                 Val::Record(Record { fields, sampled: x.sampled.or(y.sampled) })
             }
             (Val::Dist(x), Val::Dist(y)) if x.item.is_some() && x.item == y.item && x.args.len() == y.args.len() => {
-                let args = x
-                    .args
-                    .iter()
-                    .zip(&y.args)
-                    .map(|((n, a), (_, b))| (n.clone(), self.join(a, b, span)))
-                    .collect();
+                let args =
+                    x.args.iter().zip(&y.args).map(|((n, a), (_, b))| (n.clone(), self.join(a, b, span))).collect();
                 Val::Dist(Rc::new(super::value::DistVal { args, ..(**x).clone() }))
             }
-            (Val::Fn(_), Val::Fn(_)) | (Val::Gen(_), Val::Gen(_)) | (Val::Bijector(_), Val::Bijector(_)) => Val::Unknown,
+            (Val::Fn(_), Val::Fn(_)) | (Val::Gen(_), Val::Gen(_)) | (Val::Bijector(_), Val::Bijector(_)) => {
+                Val::Unknown
+            }
             (Val::Dist(_), Val::Dist(_)) => {
                 self.unsupported(span, "a choice between different distributions as a value");
                 Val::Unknown
@@ -650,7 +676,8 @@ impl Checker {
             other => {
                 let found = self.describe(&other);
                 self.report(
-                    Diagnostic::error("E0204", place, format!("`expect` must end in a real, not {found}")).label(found.clone()),
+                    Diagnostic::error("E0204", place, format!("`expect` must end in a real, not {found}"))
+                        .label(found.clone()),
                 );
                 Val::Num(Num { estimate: Some(vec![source]), ..Num::real() })
             }

@@ -131,9 +131,13 @@ impl Checker {
         let d = match fault {
             Fault::Gap { from, to, before, after } => {
                 let to = to.map_or_else(String::new, |t| t.source());
-                let mut d = Diagnostic::error("E0403", after, format!("the address `{path}` has a gap: {}..{to} is not sampled", from.source()))
-                    .label(format!("this piece starts at {to}"))
-                    .note("the pieces of an address must cover 0..n without gaps, in any order");
+                let mut d = Diagnostic::error(
+                    "E0403",
+                    after,
+                    format!("the address `{path}` has a gap: {}..{to} is not sampled", from.source()),
+                )
+                .label(format!("this piece starts at {to}"))
+                .note("the pieces of an address must cover 0..n without gaps, in any order");
                 if let Some(before) = before {
                     d = d.also(before, format!("the piece before ends at {}", from.source()));
                 }
@@ -210,13 +214,25 @@ impl Checker {
 
     fn bad_index(&mut self, name: &str, e: &Expr) {
         self.report(
-            Diagnostic::error("E0405", e.span, format!("an index of the address `{name}` must be a constant or a loop variable"))
-                .label("neither")
-                .fix("let the loop run over what the address is indexed by"),
+            Diagnostic::error(
+                "E0405",
+                e.span,
+                format!("an index of the address `{name}` must be a constant or a loop variable"),
+            )
+            .label("neither")
+            .fix("let the loop run over what the address is indexed by"),
         );
     }
 
-    pub fn sample(&mut self, stmt: &Stmt, address: &Address, ty: Option<&TypeExpr>, value: &Expr, by: Option<&Expr>, env: &mut Env) {
+    pub fn sample(
+        &mut self,
+        stmt: &Stmt,
+        address: &Address,
+        ty: Option<&TypeExpr>,
+        value: &Expr,
+        by: Option<&Expr>,
+        env: &mut Env,
+    ) {
         let source = self.expr(value, env);
         match env.mode {
             Mode::Generative => {}
@@ -230,9 +246,13 @@ impl Checker {
             }
             Mode::Pure | Mode::Sampler => {
                 self.report(
-                    Diagnostic::error("E0408", stmt.span, "a sample statement must stand in a model, a guide or an `expect`")
-                        .label("not here")
-                        .fix("`draw(d)` is a plain draw without an address"),
+                    Diagnostic::error(
+                        "E0408",
+                        stmt.span,
+                        "a sample statement must stand in a model, a guide or an `expect`",
+                    )
+                    .label("not here")
+                    .fix("`draw(d)` is a plain draw without an address"),
                 );
                 if let Address::Named { name, .. } = address {
                     env.bind(&name.text, Val::Unknown);
@@ -311,8 +331,12 @@ impl Checker {
 
     fn not_sampled(&mut self, value: &Val, span: Span) {
         let found = self.describe(value);
-        let mut d = Diagnostic::error("E0205", span, format!("only distributions and generative functions can be sampled, not {found}"))
-            .label(found.clone());
+        let mut d = Diagnostic::error(
+            "E0205",
+            span,
+            format!("only distributions and generative functions can be sampled, not {found}"),
+        )
+        .label(found.clone());
         if let Val::Fn(_) = value {
             d = d.fix("give it its arguments");
         }
@@ -330,14 +354,26 @@ impl Checker {
     }
 
     /// `x ~ d` in an `expect`: no address.
-    fn sample_untraced(&mut self, stmt: &Stmt, address: &Address, source: &Val, by: Option<&Expr>, span: Span, env: &mut Env) {
+    fn sample_untraced(
+        &mut self,
+        stmt: &Stmt,
+        address: &Address,
+        source: &Val,
+        by: Option<&Expr>,
+        span: Span,
+        env: &mut Env,
+    ) {
         let name = match address {
             Address::Named { name, indices } if indices.is_empty() => name.text.clone(),
             _ => {
                 self.report(
-                    Diagnostic::error("E0408", stmt.span, "a sample in an `expect` has no address: it needs a plain name")
-                        .label("here")
-                        .fix("`let x = for i in 0..n { z ~ …; z }` samples an array"),
+                    Diagnostic::error(
+                        "E0408",
+                        stmt.span,
+                        "a sample in an `expect` has no address: it needs a plain name",
+                    )
+                    .label("here")
+                    .fix("`let x = for i in 0..n { z ~ …; z }` samples an array"),
                 );
                 return;
             }
@@ -372,9 +408,13 @@ impl Checker {
             if !matches!(d.event, Val::Unknown) {
                 let found = self.describe(&d.event);
                 self.report(
-                    Diagnostic::error("E0205", stmt.span, format!("`_ ~ d` needs a distribution over a record, not over {found}"))
-                        .label("here")
-                        .fix("give it an address: `x ~ …`"),
+                    Diagnostic::error(
+                        "E0205",
+                        stmt.span,
+                        format!("`_ ~ d` needs a distribution over a record, not over {found}"),
+                    )
+                    .label("here")
+                    .fix("give it an address: `x ~ …`"),
                 );
             }
             self.mark_unknown();
@@ -464,8 +504,15 @@ impl Checker {
                     if rank != want && !matches!(value, Val::Unknown) {
                         let (found, wanted) = (self.describe(value), self.describe(&target));
                         self.report(
-                            Diagnostic::error("E0401", stmt.span, format!("`{path}` has another shape in the trace: {found}"))
-                                .label(format!("{} of these: {wanted}", if pieces.is_empty() { "one" } else { "an array" })),
+                            Diagnostic::error(
+                                "E0401",
+                                stmt.span,
+                                format!("`{path}` has another shape in the trace: {found}"),
+                            )
+                            .label(format!(
+                                "{} of these: {wanted}",
+                                if pieces.is_empty() { "one" } else { "an array" }
+                            )),
                         );
                         Val::Unknown
                     } else {
@@ -492,7 +539,12 @@ impl Checker {
                 if s.base != d.base || s.dims.len() > d.dims.len() {
                     let (a, b) = (self.describe_num(s), self.describe_num(d));
                     self.report(
-                        Diagnostic::error("E0204", ty_span, format!("the distribution is over {a}, which does not narrow to {b}")).label("declared here"),
+                        Diagnostic::error(
+                            "E0204",
+                            ty_span,
+                            format!("the distribution is over {a}, which does not narrow to {b}"),
+                        )
+                        .label("declared here"),
                     );
                     return declared.clone();
                 }
@@ -503,7 +555,10 @@ impl Checker {
                 }
                 if self.disjoint(d, s) {
                     let (a, b) = (self.describe_num(s), self.describe_num(d));
-                    self.report(Diagnostic::error("E0303", ty_span, format!("no value of {b} lies in the support {a}")).label("declared here"));
+                    self.report(
+                        Diagnostic::error("E0303", ty_span, format!("no value of {b} lies in the support {a}"))
+                            .label("declared here"),
+                    );
                 }
                 let wide = Num { dims: d.dims.clone(), ..s.clone() };
                 if self.contained(&wide, d) != Some(true) {
@@ -554,7 +609,12 @@ impl Checker {
                 let (a, b) = (self.describe_num(v), self.describe_num(t));
                 if self.disjoint(v, t) {
                     self.report(
-                        Diagnostic::error("E0303", span, format!("`{path}` is {a} in the trace, never in the support {b}")).label("scored here"),
+                        Diagnostic::error(
+                            "E0303",
+                            span,
+                            format!("`{path}` is {a} in the trace, never in the support {b}"),
+                        )
+                        .label("scored here"),
                     );
                     return;
                 }
@@ -585,9 +645,13 @@ impl Checker {
         if sampled.is_some() && self.contained(t, v) == Some(false) {
             let (a, b) = (self.describe_num(v), self.describe_num(t));
             self.report(
-                Diagnostic::warning("W0301", span, format!("the guide covers less than the model: `{path}` is {a} there, {b} here"))
-                    .label(format!("the model gives weight to all of {b}"))
-                    .note("what the guide never samples is left out of the approximation"),
+                Diagnostic::warning(
+                    "W0301",
+                    span,
+                    format!("the guide covers less than the model: `{path}` is {a} there, {b} here"),
+                )
+                .label(format!("the model gives weight to all of {b}"))
+                .note("what the guide never samples is left out of the approximation"),
             );
         }
     }
@@ -595,11 +659,19 @@ impl Checker {
     /// Names of library distributions are not known here; those that are loaded with this support are.
     fn suggest_support(&mut self, wanted: &Num) -> String {
         let mut names: Vec<String> = Vec::new();
+        if self.mute > 0 {
+            return String::new();
+        }
+        self.loaded.whole_folder("distributions/");
         for id in 0..self.loaded.items.items.len() {
             let entry = &self.loaded.items.items[id];
             let (item, module) = (entry.item.clone(), entry.module);
             let ItemKind::Dist(d) = &item.kind else { continue };
-            if !d.params.iter().all(|p| p.ty.as_ref().is_some_and(|t| matches!(&t.kind, crate::syntax::tree::TypeKind::Named { name, .. } if name.text == "real"))) {
+            if !d.params.iter().all(|p| {
+                p.ty.as_ref().is_some_and(
+                    |t| matches!(&t.kind, crate::syntax::tree::TypeKind::Named { name, .. } if name.text == "real"),
+                )
+            }) {
                 continue;
             }
             let mut env = Env::new(module, Mode::Pure);
@@ -666,7 +738,13 @@ impl Checker {
         let Some(outcome) = self.run_gen(&child, how) else {
             self.mark_unknown();
             if let Some(run) = self.runs.last_mut() {
-                run.bindings.push(Site { path: name.to_owned(), pieces: pieces.to_vec(), value: Val::Unknown, span: stmt.span, id: None });
+                run.bindings.push(Site {
+                    path: name.to_owned(),
+                    pieces: pieces.to_vec(),
+                    value: Val::Unknown,
+                    span: stmt.span,
+                    id: None,
+                });
             }
             return;
         };
@@ -686,7 +764,11 @@ impl Checker {
             let whole: Vec<Piece> = pieces
                 .iter()
                 .cloned()
-                .chain(entry.axes.iter().zip(&entry.names).map(|(a, n)| Piece { from: Poly::default(), to: a.clone(), name: n.clone() }))
+                .chain(entry.axes.iter().zip(&entry.names).map(|(a, n)| Piece {
+                    from: Poly::default(),
+                    to: a.clone(),
+                    name: n.clone(),
+                }))
                 .collect();
             // The child's addresses are known here by the parent's names.
             let element = rename_token(&entry.element, outcome.run.token, token);
@@ -710,7 +792,13 @@ impl Checker {
                 other => rename_token(&other, outcome.run.token, token),
             };
             run.templates.insert(name.to_owned(), (pieces.len(), value.clone()));
-            run.bindings.push(Site { path: name.to_owned(), pieces: pieces.to_vec(), value, span: stmt.span, id: None });
+            run.bindings.push(Site {
+                path: name.to_owned(),
+                pieces: pieces.to_vec(),
+                value,
+                span: stmt.span,
+                id: None,
+            });
         }
         if guide_observes && let Some((span, why)) = outcome.run.unnormalized {
             self.report(
@@ -747,9 +835,13 @@ impl Checker {
             let base_ok = n.base == t.base || (t.base == Base::Real && n.base == Base::Int);
             let (found, wanted) = (self.describe_num(&present), self.describe_num(t));
             if !base_ok {
-                let mut report = Diagnostic::error("E0204", value.span, format!("{found} is observed with a distribution over {wanted}"))
-                    .label(format!("this is {found}"))
-                    .also(dist.span, format!("over {wanted}"));
+                let mut report = Diagnostic::error(
+                    "E0204",
+                    value.span,
+                    format!("{found} is observed with a distribution over {wanted}"),
+                )
+                .label(format!("this is {found}"))
+                .also(dist.span, format!("over {wanted}"));
                 if t.base == Base::Int && n.base == Base::Real {
                     report = report.fix("declare the data as `int`");
                 }
@@ -771,7 +863,8 @@ impl Checker {
             if self.contained(&present, t) != Some(true) {
                 if self.disjoint(&present, t) {
                     self.report(
-                        Diagnostic::error("E0303", value.span, format!("{found} is never in the support {wanted}")).label("observed here"),
+                        Diagnostic::error("E0303", value.span, format!("{found} is never in the support {wanted}"))
+                            .label("observed here"),
                     );
                     return;
                 }
@@ -858,7 +951,10 @@ impl Checker {
                 && arity == at.len()
             {
                 // Sampled further down in this loop: an earlier iteration's value.
-                let current = run.loops.iter().any(|l| at.iter().any(|n| n.sym.as_ref().and_then(Poly::as_atom) == Some(&l.atom)));
+                let current = run
+                    .loops
+                    .iter()
+                    .any(|l| at.iter().any(|n| n.sym.as_ref().and_then(Poly::as_atom) == Some(&l.atom)));
                 let every = at.iter().all(|n| {
                     n.sym.as_ref().and_then(Poly::as_atom).is_some_and(|a| run.loops.iter().any(|l| l.atom == a))
                 });
@@ -913,9 +1009,13 @@ impl Checker {
             Ok(axes) => Some(renamed(&with_batch(&element, &axes), &base)),
             Err(_) => {
                 self.report(
-                    Diagnostic::error("E0409", span, format!("`{path}` is read as a whole before all of it is sampled"))
-                        .label("read here")
-                        .also(sites[0].span, "a piece is sampled here"),
+                    Diagnostic::error(
+                        "E0409",
+                        span,
+                        format!("`{path}` is read as a whole before all of it is sampled"),
+                    )
+                    .label("read here")
+                    .also(sites[0].span, "a piece is sampled here"),
                 );
                 Some(Val::Unknown)
             }
@@ -935,7 +1035,12 @@ impl Checker {
     }
 
     /// Puts what two branches sampled together: an address must be in both.
-    pub fn merge_branches(&mut self, then: (Vec<Site>, Vec<Site>), otherwise: (Vec<Site>, Vec<Site>), condition: &Expr) {
+    pub fn merge_branches(
+        &mut self,
+        then: (Vec<Site>, Vec<Site>),
+        otherwise: (Vec<Site>, Vec<Site>),
+        condition: &Expr,
+    ) {
         for (which, (a, b)) in [(then.0, otherwise.0), (then.1, otherwise.1)].into_iter().enumerate() {
             let mut rest = b;
             for site in a {
@@ -961,9 +1066,13 @@ impl Checker {
                 if !same && which == 0 {
                     let (x, y) = (self.describe(&site.value), self.describe(&other.value));
                     self.report(
-                        Diagnostic::error("E0410", other.span, format!("`{}` has another type in this branch: {y}", site.path))
-                            .label(y)
-                            .also(site.span, x),
+                        Diagnostic::error(
+                            "E0410",
+                            other.span,
+                            format!("`{}` has another type in this branch: {y}", site.path),
+                        )
+                        .label(y)
+                        .also(site.span, x),
                     );
                 }
                 if let Some(run) = self.runs.last_mut() {
@@ -988,10 +1097,14 @@ impl Checker {
     fn optional_address(&mut self, site: &Site, condition: &Expr) {
         self.mark_unknown();
         self.report(
-            Diagnostic::error("E0290", site.span, format!("the address `{}` in one branch only is not supported yet", site.path))
-                .label("sampled only here")
-                .also(condition.span, "under this condition")
-                .fix("sample it in both branches"),
+            Diagnostic::error(
+                "E0290",
+                site.span,
+                format!("the address `{}` in one branch only is not supported yet", site.path),
+            )
+            .label("sampled only here")
+            .also(condition.span, "under this condition")
+            .fix("sample it in both branches"),
         );
     }
 
@@ -1065,9 +1178,10 @@ fn substitute_bounds(value: &Val, by: &[(String, Poly)]) -> Val {
             })
         };
         match &n.support {
-            Support::Interval { lower, upper } => {
-                Num { support: Support::Interval { lower: edge(lower.clone()), upper: edge(upper.clone()) }, ..n.clone() }
-            }
+            Support::Interval { lower, upper } => Num {
+                support: Support::Interval { lower: edge(lower.clone()), upper: edge(upper.clone()) },
+                ..n.clone()
+            },
             Support::Shape(_) => n.clone(),
         }
     })

@@ -106,8 +106,12 @@ impl Loaded {
                     self.items.modules[into.0 as usize].scope.insert(name.text.clone(), item);
                 }
                 None => self.diagnostics.push(
-                    Diagnostic::error("E0208", name.span, format!("`{}` has no item `{}`", segments.join("::"), name.text))
-                        .label("not found"),
+                    Diagnostic::error(
+                        "E0208",
+                        name.span,
+                        format!("`{}` has no item `{}`", segments.join("::"), name.text),
+                    )
+                    .label("not found"),
                 ),
             }
         }
@@ -171,15 +175,27 @@ impl Loaded {
                 continue;
             }
             for number in library::files_of(&word) {
-                if !self.library.insert(number) {
-                    continue;
-                }
-                let (name, text) = library::file(number);
-                let file = self.sources.add(name.clone(), text, true);
-                self.module(file, &name, true);
-                self.mention(text, &HashSet::new());
+                self.library_file(number);
             }
         }
+    }
+
+    fn library_file(&mut self, number: u32) {
+        if !self.library.insert(number) {
+            return;
+        }
+        let (name, text) = library::file(number);
+        let file = self.sources.add(name.clone(), text, true);
+        self.module(file, &name, true);
+        self.mention(text, &HashSet::new());
+    }
+
+    /// Loads all files of a folder of the library: for suggestions.
+    pub fn whole_folder(&mut self, folder: &str) {
+        for number in library::files_under(folder).collect::<Vec<_>>() {
+            self.library_file(number);
+        }
+        self.settle();
     }
 }
 
@@ -215,6 +231,7 @@ pub fn item_name(item: &Item) -> Option<&Name> {
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| {
         let code = line.split("//").next().unwrap_or("");
-        code.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|w| !w.is_empty() && !w.starts_with(|c: char| c.is_ascii_digit()))
+        code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .filter(|w| !w.is_empty() && !w.starts_with(|c: char| c.is_ascii_digit()))
     })
 }

@@ -7,7 +7,11 @@ pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         3..=5 => 2,
         _ => 3,
     };
-    candidates.map(|c| (distance(name, c), c)).filter(|(d, c)| *d <= limit && *d < c.chars().count()).min().map(|(_, c)| c)
+    candidates
+        .map(|c| (distance(name, c), c))
+        .filter(|(d, c)| *d <= limit && *d < c.chars().count())
+        .min()
+        .map(|(_, c)| c)
 }
 
 /// Edits (insert, remove, replace, swap of neighbours) between two words.

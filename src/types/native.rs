@@ -11,20 +11,72 @@ use std::rc::Rc;
 
 /// Element-wise functions of one real that are continuous and differentiable almost everywhere.
 const SMOOTH: [&str; 20] = [
-    "exp", "log", "log1p", "expm1", "sqrt", "abs", "sin", "cos", "tan", "atan", "tanh", "sigmoid", "softplus", "lgamma",
-    "digamma", "trigamma", "normal_cdf", "normal_quantile", "log_normal_cdf", "erf",
+    "exp",
+    "log",
+    "log1p",
+    "expm1",
+    "sqrt",
+    "abs",
+    "sin",
+    "cos",
+    "tan",
+    "atan",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "lgamma",
+    "digamma",
+    "trigamma",
+    "normal_cdf",
+    "normal_quantile",
+    "log_normal_cdf",
+    "erf",
 ];
 /// Element-wise functions that jump.
 const JUMPING: [&str; 4] = ["floor", "round", "sign", "to_int"];
 const SEVERAL: [&str; 4] = ["gamma_p", "beta_inc", "min", "max"];
 const ARRAYS: [&str; 17] = [
-    "sum", "mean", "dot", "zeros", "ones", "fill", "identity", "transpose", "cholesky", "solve_lower",
-    "solve_lower_transposed", "diagonal", "cumsum", "sort", "concat", "repeat", "length",
+    "sum",
+    "mean",
+    "dot",
+    "zeros",
+    "ones",
+    "fill",
+    "identity",
+    "transpose",
+    "cholesky",
+    "solve_lower",
+    "solve_lower_transposed",
+    "diagonal",
+    "cumsum",
+    "sort",
+    "concat",
+    "repeat",
+    "length",
 ];
 const PROBABILITY: [&str; 22] = [
-    "draw", "log_prob", "prob", "cdf", "inv_cdf", "path", "support", "variance", "std_normal", "std_uniform",
-    "std_exponential", "std_gamma", "stop", "frozen", "simulate", "log_density", "is_missing", "forward", "inverse",
-    "inspect", "exact", "normalized",
+    "draw",
+    "log_prob",
+    "prob",
+    "cdf",
+    "inv_cdf",
+    "path",
+    "support",
+    "variance",
+    "std_normal",
+    "std_uniform",
+    "std_exponential",
+    "std_gamma",
+    "stop",
+    "frozen",
+    "simulate",
+    "log_density",
+    "is_missing",
+    "forward",
+    "inverse",
+    "inspect",
+    "exact",
+    "normalized",
 ];
 const LATER: [&str; 9] =
     ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "plug_in", "importance"];
@@ -127,7 +179,8 @@ impl Checker {
                 if !count(self, &[2]) {
                     return Val::Unknown;
                 }
-                let (Some(a), Some(b)) = (self.real_array(name, &args[0], 1, env), self.real_array(name, &args[1], 1, env))
+                let (Some(a), Some(b)) =
+                    (self.real_array(name, &args[0], 1, env), self.real_array(name, &args[1], 1, env))
                 else {
                     return Val::Unknown;
                 };
@@ -155,7 +208,10 @@ impl Checker {
                     return Val::Unknown;
                 }
                 let n = self.size_arg(&args[0], env);
-                Val::Num(Num { support: Support::Shape(Shape::CholeskyCorr), ..Num::new(Base::Real, vec![n.clone(), n]) })
+                Val::Num(Num {
+                    support: Support::Shape(Shape::CholeskyCorr),
+                    ..Num::new(Base::Real, vec![n.clone(), n])
+                })
             }
             "transpose" => {
                 if !count(self, &[1]) {
@@ -183,7 +239,8 @@ impl Checker {
                 if !count(self, &[2]) {
                     return Val::Unknown;
                 }
-                let (Some(l), Some(b)) = (self.real_array(name, &args[0], 2, env), self.real_array(name, &args[1], 1, env))
+                let (Some(l), Some(b)) =
+                    (self.real_array(name, &args[0], 2, env), self.real_array(name, &args[1], 1, env))
                 else {
                     return Val::Unknown;
                 };
@@ -212,7 +269,8 @@ impl Checker {
                     return Val::Unknown;
                 }
                 let Some(n) = self.real_array(name, &args[0], 1, env) else { return Val::Unknown };
-                let low = element_support(&n).lower().filter(|e| self.range(&e.value).0 >= 0.0).map(|_| Edge::constant(0.0));
+                let low =
+                    element_support(&n).lower().filter(|e| self.range(&e.value).0 >= 0.0).map(|_| Edge::constant(0.0));
                 Val::Num(Num { sym: None, support: Support::Interval { lower: low, upper: None }, ..n })
             }
             "sort" => {
@@ -227,6 +285,10 @@ impl Checker {
             "repeat" => {
                 if !count(self, &[2]) {
                     return Val::Unknown;
+                }
+                if let Val::Range { .. } = &args[1].value {
+                    let total = self.opaque();
+                    return Val::Num(Num::new(Base::Int, vec![total]));
                 }
                 let Some(counts) = self.real_array(name, &args[1], 1, env) else { return Val::Unknown };
                 let total = match counts.sym.as_ref().and_then(Poly::as_atom) {
@@ -248,8 +310,12 @@ impl Checker {
                     other => {
                         let found = self.describe(other);
                         self.report(
-                            Diagnostic::error("E0204", args[0].span, format!("`repeat` is of a range or an array, not {found}"))
-                                .label("here"),
+                            Diagnostic::error(
+                                "E0204",
+                                args[0].span,
+                                format!("`repeat` is of a range or an array, not {found}"),
+                            )
+                            .label("here"),
                         );
                         Val::Unknown
                     }
@@ -322,7 +388,8 @@ impl Checker {
                 self.log_density(&args[0], &args[1], span, env)
             }
             "exact" | "whole" | "normalized" => Val::Num(Num::new(Base::Bool, Vec::new())),
-            "draw" | "log_prob" | "prob" | "cdf" | "inv_cdf" | "path" | "support" | "variance" | "forward" | "inverse" => {
+            "draw" | "log_prob" | "prob" | "cdf" | "inv_cdf" | "path" | "support" | "variance" | "forward"
+            | "inverse" => {
                 if args.is_empty() {
                     count(self, &[1]);
                     return Val::Unknown;
@@ -336,7 +403,9 @@ impl Checker {
     fn size_arg(&mut self, a: &ArgVal, env: &Env) -> Poly {
         match &a.value {
             Val::Num(n) if n.dims.is_empty() && n.base != Base::Bool => {
-                if n.base == Base::Real && n.sym.as_ref().is_none_or(|s| s.as_constant().is_some_and(|c| c.fract() != 0.0)) {
+                if n.base == Base::Real
+                    && n.sym.as_ref().is_none_or(|s| s.as_constant().is_some_and(|c| c.fract() != 0.0))
+                {
                     self.report(Diagnostic::error("E0204", a.span, "a size must be an int").label("a real"));
                 }
                 self.must_be_free(&n.kind, a.span, env, "a size", "this size");
@@ -345,7 +414,9 @@ impl Checker {
             Val::Unknown => self.opaque(),
             other => {
                 let found = self.describe(other);
-                self.report(Diagnostic::error("E0204", a.span, format!("a size must be an int, not {found}")).label("here"));
+                self.report(
+                    Diagnostic::error("E0204", a.span, format!("a size must be an int, not {found}")).label("here"),
+                );
                 self.opaque()
             }
         }
@@ -361,7 +432,8 @@ impl Checker {
             let found = self.describe_num(&n);
             let wanted = if rank == 2 { "a matrix" } else { "an array" };
             self.report(
-                Diagnostic::error("E0210", a.span, format!("`{name}` is of {wanted}, not of {found}")).label(format!("this is {found}")),
+                Diagnostic::error("E0210", a.span, format!("`{name}` is of {wanted}, not of {found}"))
+                    .label(format!("this is {found}")),
             );
             return None;
         }
@@ -452,16 +524,35 @@ impl Checker {
         let mut kind = Kind::default();
         let mut base = Base::Int;
         let mut estimate = None;
+        let mut rest: Option<Vec<Poly>> = None;
         for a in args {
+            if let Val::Range { from, to } = &a.value {
+                total = total.add(&to.sub(from));
+                rest = Some(Vec::new());
+                continue;
+            }
             let Some(n) = self.want_num(&a.value, a.span, env) else { return Val::Unknown };
             if !self.arithmetic(&n, a.span) {
                 return Val::Unknown;
             }
-            let mut size = Poly::constant(1.0);
-            for d in &n.dims {
-                size = size.mul(d);
+            // Along the first axis; a scalar is one element.
+            total = total.add(n.dims.first().unwrap_or(&Poly::constant(1.0)));
+            let others = n.dims.get(1..).unwrap_or_default().to_vec();
+            match &rest {
+                None => rest = Some(others),
+                Some(r) if r.len() == others.len() => {
+                    for (x, y) in others.iter().zip(r) {
+                        self.same_size(x, y, a.span, "`concat` joins along the first axis; the others agree");
+                    }
+                }
+                Some(_) => {
+                    let found = self.describe_num(&n);
+                    self.report(
+                        Diagnostic::error("E0210", a.span, "`concat` joins arrays of one rank").label(format!("this is {found}")),
+                    );
+                    return Val::Unknown;
+                }
             }
-            total = total.add(&size);
             kind.join(&n.kind);
             base = base.max(n.base);
             if n.estimate.is_some() || estimate.is_some() {
@@ -471,7 +562,8 @@ impl Checker {
         if args.is_empty() {
             self.report(Diagnostic::error("E0203", span, "`concat` needs arguments").label("here"));
         }
-        Val::Num(Num { kind, estimate, ..Num::new(base, vec![total]) })
+        let dims = std::iter::once(total).chain(rest.unwrap_or_default()).collect();
+        Val::Num(Num { kind, estimate, ..Num::new(base, dims) })
     }
 }
 

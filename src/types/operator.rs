@@ -199,7 +199,8 @@ impl Checker {
         if !(1..=2).contains(&a) || !(1..=2).contains(&b) {
             let (x, y) = (self.describe_num(l), self.describe_num(r));
             self.report(
-                Diagnostic::error("E0210", span, format!("`@` is of vectors and matrices, not of {x} and {y}")).label("here"),
+                Diagnostic::error("E0210", span, format!("`@` is of vectors and matrices, not of {x} and {y}"))
+                    .label("here"),
             );
             return Val::Unknown;
         }

@@ -165,11 +165,14 @@ impl Poly {
 
     /// The text of the normal form, with marks.
     pub fn print(&self) -> String {
-        if self.terms.values().any(|c| c.fract() != 0.0) && self.terms.values().all(|c| (c * 2.0).fract() == 0.0) && self.len() > 1
+        if self.terms.values().any(|c| c.fract() != 0.0)
+            && self.terms.values().all(|c| (c * 2.0).fract() == 0.0)
+            && self.len() > 1
         {
             return format!("({}) / 2", self.scale(2.0).print());
         }
-        let mut positive: Vec<(&Vec<Arc<str>>, f64)> = self.terms.iter().map(|(m, c)| (m, *c)).filter(|(_, c)| *c > 0.0).collect();
+        let mut positive: Vec<(&Vec<Arc<str>>, f64)> =
+            self.terms.iter().map(|(m, c)| (m, *c)).filter(|(_, c)| *c > 0.0).collect();
         positive.sort_by_key(|(m, _)| m.is_empty());
         let negative = self.terms.iter().map(|(m, c)| (m, *c)).filter(|(_, c)| *c < 0.0);
         let mut out = String::new();

@@ -36,7 +36,12 @@ impl Checker {
                     let Some(outcome) = outcome else { continue };
                     let word = if g.is_model { "model" } else { "guide" };
                     let normalized = if outcome.run.unnormalized.is_none() { "normalized, " } else { "" };
-                    let _ = writeln!(out, "{word} {}: {} ({normalized}exact, whole)", g.name.text, self.trace_text(&outcome.entries));
+                    let _ = writeln!(
+                        out,
+                        "{word} {}: {} ({normalized}exact, whole)",
+                        g.name.text,
+                        self.trace_text(&outcome.entries)
+                    );
                     let mut observed: Vec<&str> = outcome.run.observed.iter().map(|(n, _)| n.as_str()).collect();
                     observed.dedup();
                     if !observed.is_empty() {

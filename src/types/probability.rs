@@ -29,13 +29,20 @@ impl Checker {
         };
         if want.is_some_and(|w| w != rest.len()) {
             self.report(
-                Diagnostic::error("E0203", span, format!("`{name}` takes {} arguments, not {}", want.unwrap_or(0) + 1, args.len())).label("here"),
+                Diagnostic::error(
+                    "E0203",
+                    span,
+                    format!("`{name}` takes {} arguments, not {}", want.unwrap_or(0) + 1, args.len()),
+                )
+                .label("here"),
             );
             return Val::Unknown;
         }
         match &first.value {
             Val::Dist(d) => self.dist_member(name, &d.clone(), rest, span, env),
-            Val::Bijector(_) if name == "forward" || name == "inverse" => self.bijector_member(name, first, rest, span, env),
+            Val::Bijector(_) if name == "forward" || name == "inverse" => {
+                self.bijector_member(name, first, rest, span, env)
+            }
             Val::Gen(g) if name == "draw" => self.draw_gen(&g.clone()),
             Val::Unknown => match name {
                 "log_prob" | "prob" | "cdf" => Val::Num(Num::real()),
@@ -45,7 +52,8 @@ impl Checker {
                 let found = self.describe(other);
                 let wanted = if name == "forward" || name == "inverse" { "a bijector" } else { "a distribution" };
                 self.report(
-                    Diagnostic::error("E0204", first.span, format!("`{name}` is of {wanted}, not of {found}")).label(format!("this is {found}")),
+                    Diagnostic::error("E0204", first.span, format!("`{name}` is of {wanted}, not of {found}"))
+                        .label(format!("this is {found}")),
                 );
                 Val::Unknown
             }
@@ -76,7 +84,9 @@ impl Checker {
                     .also(d.span, format!("`{}` is made here", d.name)),
             );
         };
-        let real = |dims: Vec<Poly>, support: Support, kind: Kind| Val::Num(Num { support, kind, ..Num::new(Base::Real, dims) });
+        let real = |dims: Vec<Poly>, support: Support, kind: Kind| {
+            Val::Num(Num { support, kind, ..Num::new(Base::Real, dims) })
+        };
         let unit = || Support::interval(Some(0.0), Some(1.0));
         match name {
             "draw" => {
@@ -106,10 +116,14 @@ impl Checker {
                     let found = self.describe(&whole);
                     let fix = self.instead_of_enumeration(d);
                     self.report(
-                        Diagnostic::error("E0307", span, format!("the support of `{}` is {found}: it cannot be enumerated", d.name))
-                            .label("sums over the support")
-                            .note("enumeration needs a finite set of ints")
-                            .fix(fix),
+                        Diagnostic::error(
+                            "E0307",
+                            span,
+                            format!("the support of `{}` is {found}: it cannot be enumerated", d.name),
+                        )
+                        .label("sums over the support")
+                        .note("enumeration needs a finite set of ints")
+                        .fix(fix),
                     );
                     return Val::Unknown;
                 }
@@ -120,7 +134,11 @@ impl Checker {
                     lacks(self, name);
                 }
                 match whole {
-                    Val::Num(n) => real(n.dims, if name == "variance" { Support::interval(Some(0.0), None) } else { Support::all() }, kind),
+                    Val::Num(n) => real(
+                        n.dims,
+                        if name == "variance" { Support::interval(Some(0.0), None) } else { Support::all() },
+                        kind,
+                    ),
                     other => other,
                 }
             }
@@ -150,7 +168,8 @@ impl Checker {
                     if !base_ok || v.dims.len() != t.dims.len() {
                         let (a, b) = (self.describe_num(v), self.describe_num(t));
                         self.report(
-                            Diagnostic::error("E0204", x.span, format!("`{}` is over {b}, not {a}", d.name)).label(format!("this is {a}")),
+                            Diagnostic::error("E0204", x.span, format!("`{}` is over {b}, not {a}", d.name))
+                                .label(format!("this is {a}")),
                         );
                         return Val::Num(Num::real());
                     }
@@ -158,7 +177,11 @@ impl Checker {
                         self.same_size(a, b, x.span, "the value and the distribution");
                     }
                 }
-                let element = if d.batch.is_empty() { x.value.clone() } else { super::annotation::strip(&x.value, d.batch.len()) };
+                let element = if d.batch.is_empty() {
+                    x.value.clone()
+                } else {
+                    super::annotation::strip(&x.value, d.batch.len())
+                };
                 self.own_member(&owner, member, vec![element], span, env);
                 real(Vec::new(), if name == "log_prob" { Support::all() } else { unit() }, kind)
             }
@@ -196,7 +219,10 @@ impl Checker {
             }
             if v.dims.len() != s.dims.len() || v.base == Base::Bool {
                 let (a, t) = (self.describe_num(v), self.describe_num(s));
-                self.report(Diagnostic::error("E0204", x.span, format!("the bijector takes {t}, not {a}")).label(format!("this is {a}")));
+                self.report(
+                    Diagnostic::error("E0204", x.span, format!("the bijector takes {t}, not {a}"))
+                        .label(format!("this is {a}")),
+                );
             } else {
                 for (p, q) in v.dims.iter().zip(&s.dims) {
                     self.same_size(p, q, x.span, "the bijector's argument");
@@ -220,7 +246,8 @@ impl Checker {
             other => {
                 let found = self.describe(other);
                 self.report(
-                    Diagnostic::error("E0204", arg.span, format!("`simulate` runs a generative function, not {found}")).label(format!("this is {found}")),
+                    Diagnostic::error("E0204", arg.span, format!("`simulate` runs a generative function, not {found}"))
+                        .label(format!("this is {found}")),
                 );
                 return Val::Tuple(vec![Val::Unknown, lq(Kind::default())]);
             }
@@ -258,7 +285,12 @@ impl Checker {
             other => {
                 let found = self.describe(other);
                 self.report(
-                    Diagnostic::error("E0204", g.span, format!("`log_density` is of a generative function, not of {found}")).label(format!("this is {found}")),
+                    Diagnostic::error(
+                        "E0204",
+                        g.span,
+                        format!("`log_density` is of a generative function, not of {found}"),
+                    )
+                    .label(format!("this is {found}")),
                 );
                 return result(Kind::default());
             }
@@ -275,12 +307,19 @@ impl Checker {
             other => {
                 let found = self.describe(other);
                 self.report(
-                    Diagnostic::error("E0204", t.span, format!("the second argument of `log_density` is a trace, not {found}")).label(format!("this is {found}")),
+                    Diagnostic::error(
+                        "E0204",
+                        t.span,
+                        format!("the second argument of `log_density` is a trace, not {found}"),
+                    )
+                    .label(format!("this is {found}")),
                 );
                 return result(Kind::default());
             }
         };
-        let Some(outcome) = self.run_gen(&gen_value, How::Density(record.clone())) else { return result(t.value.kind()) };
+        let Some(outcome) = self.run_gen(&gen_value, How::Density(record.clone())) else {
+            return result(t.value.kind());
+        };
         self.same_latents(&outcome, &record, span);
         result(outcome.run.density)
     }
@@ -294,7 +333,8 @@ impl Checker {
         let wanted: Vec<&Entry> = outcome.entries.iter().collect();
         let missing: Vec<String> =
             wanted.iter().filter(|e| record.get_path(&e.path).is_none()).map(|e| format!("`{}`", e.path)).collect();
-        let extra: Vec<String> = given.iter().filter(|p| !wanted.iter().any(|e| e.path == **p)).map(|p| format!("`{p}`")).collect();
+        let extra: Vec<String> =
+            given.iter().filter(|p| !wanted.iter().any(|e| e.path == **p)).map(|p| format!("`{p}`")).collect();
         if missing.is_empty() && extra.is_empty() {
             for e in wanted {
                 if let (Some(Val::Num(v)), Val::Num(t)) = (record.get_path(&e.path), &e.value)
@@ -324,13 +364,18 @@ impl Checker {
         }
         let left = format!("{name} has");
         let width = left.chars().count().max(who.chars().count() + 4);
-        d = d
-            .note(format!("{left:<width$}  {}", self.trace_text(&outcome.entries)))
-            .note(format!("{:<width$}  {}", format!("{who} has"), self.record_text(record)));
+        d = d.note(format!("{left:<width$}  {}", self.trace_text(&outcome.entries))).note(format!(
+            "{:<width$}  {}",
+            format!("{who} has"),
+            self.record_text(record)
+        ));
         d = if !missing.is_empty() {
             d.fix(format!("sample {} in the guide too", missing.join(", ")))
         } else {
-            d.fix(format!("take {} out of the guide (integrating it out by `marginal` is not supported yet)", extra.join(", ")))
+            d.fix(format!(
+                "take {} out of the guide (integrating it out by `marginal` is not supported yet)",
+                extra.join(", ")
+            ))
         };
         self.report(d);
     }
@@ -339,7 +384,14 @@ impl Checker {
     pub fn conditions(&mut self, o: &ObjectiveItem, span: Span, env: &mut Env) {
         for condition in &o.conditions {
             let ExprKind::Call { callee, args } = &condition.kind else {
-                self.report(Diagnostic::error("E0205", condition.span, "a condition asks for a property: `exact(q)`, `normalized(p)`, `whole(p)`").label("here"));
+                self.report(
+                    Diagnostic::error(
+                        "E0205",
+                        condition.span,
+                        "a condition asks for a property: `exact(q)`, `normalized(p)`, `whole(p)`",
+                    )
+                    .label("here"),
+                );
                 continue;
             };
             let name = match &callee.kind {

@@ -43,8 +43,12 @@ impl Checker {
                 };
                 let values = self.args(args, env);
                 let Some(found) = self.find_strategy(&wanted, d, env.module) else {
-                    let mut report = Diagnostic::error("E0201", callee.span, format!("there is no strategy `{wanted}` for `{}`", d.name))
-                        .label("not found");
+                    let mut report = Diagnostic::error(
+                        "E0201",
+                        callee.span,
+                        format!("there is no strategy `{wanted}` for `{}`", d.name),
+                    )
+                    .label("not found");
                     let known = self.strategy_names(d, env.module);
                     if let Some(near) = super::names::nearest(&wanted, known.iter().map(String::as_str)) {
                         report = report.fix(format!("did you mean `{near}`?"));
@@ -70,7 +74,8 @@ impl Checker {
         for from in [first, 0] {
             for (number, candidate) in candidates.iter().enumerate().skip(from) {
                 let Some(found) = self.find_strategy(candidate, d, env.module) else { continue };
-                let (_, errors) = self.quietly(|c| c.apply_strategy(&found, d, Vec::new(), stmt.span, stmt, name, true));
+                let (_, errors) =
+                    self.quietly(|c| c.apply_strategy(&found, d, Vec::new(), stmt.span, stmt, name, true));
                 if errors > 0 {
                     continue;
                 }
@@ -87,7 +92,9 @@ impl Checker {
         if candidates.is_empty() {
             // Without a library nothing is preferred.
             self.report(
-                Diagnostic::error("E0309", stmt.span, format!("`{name}` needs a strategy")).label("no `by`").fix("write one: `by …`"),
+                Diagnostic::error("E0309", stmt.span, format!("`{name}` needs a strategy"))
+                    .label("no `by`")
+                    .fix("write one: `by …`"),
             );
             return Kind::default();
         }
@@ -111,7 +118,9 @@ impl Checker {
         }
         let id = self.loaded.items.resolve(module, name)?;
         match &self.loaded.items.item(id).kind {
-            ItemKind::Strategy(s) => Some(Found { strategy: s.clone(), own: false, module: self.loaded.items.module_of(id) }),
+            ItemKind::Strategy(s) => {
+                Some(Found { strategy: s.clone(), own: false, module: self.loaded.items.module_of(id) })
+            }
             _ => None,
         }
     }
@@ -164,9 +173,13 @@ impl Checker {
                 let wanted = self.loaded.items.resolve(found.module, &dist.text);
                 if wanted.is_none() || wanted != d.item {
                     self.report(
-                        Diagnostic::error("E0309", span, format!("`{}` is for `{}` only, not for `{}`", s.name.text, dist.text, d.name))
-                            .label("here")
-                            .also(s.span, "the strategy"),
+                        Diagnostic::error(
+                            "E0309",
+                            span,
+                            format!("`{}` is for `{}` only, not for `{}`", s.name.text, dist.text, d.name),
+                        )
+                        .label("here")
+                        .also(s.span, "the strategy"),
                     );
                     return Kind::default();
                 }
@@ -195,8 +208,12 @@ impl Checker {
                 let place = s.body.value.as_ref().map_or(s.body.span, |v| v.span);
                 let found = self.describe(other);
                 self.report(
-                    Diagnostic::error("E0308", place, format!("a strategy ends in an estimate made of results of the continuation, not in {found}"))
-                        .label(format!("this is {found}")),
+                    Diagnostic::error(
+                        "E0308",
+                        place,
+                        format!("a strategy ends in an estimate made of results of the continuation, not in {found}"),
+                    )
+                    .label(format!("this is {found}")),
                 );
             }
         }
@@ -234,10 +251,14 @@ impl Checker {
         }
         let origin = self.origins[kind.0[0].0 as usize].clone();
         let smooth = self.following_strategy(d);
-        let report = Diagnostic::error("E0304", span, format!("the edge of the support of `{name}` moves with `{}`", origin.name))
-            .label(format!("{} on {shown}", s.name.text))
-            .also(origin.span, format!("`{}` comes from here", origin.name))
-            .note("the score of the density does not see mass that crosses a moving edge, so the gradient would be biased");
+        let report = Diagnostic::error(
+            "E0304",
+            span,
+            format!("the edge of the support of `{name}` moves with `{}`", origin.name),
+        )
+        .label(format!("{} on {shown}", s.name.text))
+        .also(origin.span, format!("`{}` comes from here", origin.name))
+        .note("the score of the density does not see mass that crosses a moving edge, so the gradient would be biased");
         let report = match smooth {
             Some(smooth) => report.fix(format!("`by {smooth}`, which moves the sample with the edge")),
             None => report.fix("use a distribution with a fixed support"),
@@ -306,8 +327,12 @@ impl Checker {
                 let place = s.body.value.as_ref().map_or(s.body.span, |v| v.span);
                 let found = self.describe(other);
                 self.report(
-                    Diagnostic::error("E0308", place, format!("a strategy ends in an estimate made of results of the continuation, not in {found}"))
-                        .label(format!("this is {found}")),
+                    Diagnostic::error(
+                        "E0308",
+                        place,
+                        format!("a strategy ends in an estimate made of results of the continuation, not in {found}"),
+                    )
+                    .label(format!("this is {found}")),
                 );
             }
         }

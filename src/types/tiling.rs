@@ -8,9 +8,20 @@ use crate::base::source::Span;
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// From here to there nothing is sampled; the piece after the gap, and the one before.
-    Gap { from: Poly, to: Option<Poly>, before: Option<Span>, after: Span },
-    Overlap { first: Span, second: Span },
-    Axes { first: Span, second: Span },
+    Gap {
+        from: Poly,
+        to: Option<Poly>,
+        before: Option<Span>,
+        after: Span,
+    },
+    Overlap {
+        first: Span,
+        second: Span,
+    },
+    Axes {
+        first: Span,
+        second: Span,
+    },
 }
 
 impl Checker {

@@ -183,7 +183,11 @@ impl Num {
         Num::new(Base::Real, Vec::new())
     }
     pub fn literal(base: Base, value: f64) -> Num {
-        Num { sym: Some(Poly::constant(value)), support: Support::interval(Some(value), Some(value)), ..Num::new(base, Vec::new()) }
+        Num {
+            sym: Some(Poly::constant(value)),
+            support: Support::interval(Some(value), Some(value)),
+            ..Num::new(base, Vec::new())
+        }
     }
     /// An integer quantity with this expression.
     pub fn size(value: Poly) -> Num {
@@ -266,11 +270,20 @@ pub enum Callable {
     Native(String),
     /// `fn`, `objective`, `model`, `guide`, `dist`, `bijector`, `strategy`, `family`
     Item(ItemId),
-    Lambda { params: Vec<Name>, body: Rc<Expr>, env: Rc<Env> },
+    Lambda {
+        params: Vec<Name>,
+        body: Rc<Expr>,
+        env: Rc<Env>,
+    },
     /// Of a declared type only.
-    Declared { arity: usize, result: Val },
+    Declared {
+        arity: usize,
+        result: Val,
+    },
     /// The continuation of a strategy; `event` is what it takes.
-    Continuation { event: Val },
+    Continuation {
+        event: Val,
+    },
     /// A member of the distribution or bijector whose body is being checked.
     Member(String),
 }
@@ -324,7 +337,10 @@ pub enum Val {
     Gen(Rc<GenVal>),
     Bijector(Rc<BijectorVal>),
     /// `a..b`, a plate
-    Range { from: Poly, to: Poly },
+    Range {
+        from: Poly,
+        to: Poly,
+    },
     /// `support(d)`
     Values(Rc<DistVal>),
 }

@@ -198,7 +198,8 @@ pub(crate) fn hidden_markov(steps: usize) -> (Program, Vec<Array>, Vec<f64>) {
     })[0];
     let value = b.op(Op::Log, &[total]);
     let stmts = b.stmts;
-    let data = vec![Array::real([steps, s], (0..steps * s).map(|k| ((k * 13) % 7) as f64 / 7.0 - 0.5).collect::<Vec<_>>())];
+    let data =
+        vec![Array::real([steps, s], (0..steps * s).map(|k| ((k * 13) % 7) as f64 / 7.0 - 0.5).collect::<Vec<_>>())];
     let params = (0..12).map(|k| -1.0 + 0.13 * f64::from(k % 5)).collect();
     (finish(p, stmts, value), data, params)
 }

@@ -6,8 +6,8 @@ mod examples;
 use super::{Options, forward, reverse, reverse_with};
 use crate::ir::core::{Noise, Program, Role, Scalar, Stmt};
 use crate::ir::generate;
-use crate::ir::op::Op;
 use crate::ir::interpret::Interpreter;
+use crate::ir::op::Op;
 use crate::ir::validate::{Form, validate};
 use crate::runtime::executable::{Array, Executable, Stream};
 use std::sync::Arc;
@@ -107,7 +107,10 @@ fn generated_programs_agree() {
             }
         }
     }
-    assert!(candidates * 2 >= seeds && compared * 10 >= candidates * 8, "{compared} of {candidates} of {seeds} compared");
+    assert!(
+        candidates * 2 >= seeds && compared * 10 >= candidates * 8,
+        "{compared} of {candidates} of {seeds} compared"
+    );
     assert!(moved * 2 >= compared, "only {moved} of {compared} derivatives differ from zero");
 }
 
@@ -131,9 +134,8 @@ fn hessian_vector_products() {
             let p: Vec<f64> = params.iter().zip(&v).map(|(x, d)| x + s * d).collect();
             run(&r, &data, &p)[1..=params.len()].to_vec()
         };
-        let difference = |h: f64| -> Vec<f64> {
-            shifted(h).iter().zip(&shifted(-h)).map(|(a, b)| (a - b) / (2.0 * h)).collect()
-        };
+        let difference =
+            |h: f64| -> Vec<f64> { shifted(h).iter().zip(&shifted(-h)).map(|(a, b)| (a - b) / (2.0 * h)).collect() };
         let (coarse, fine) = (difference(2e-4), difference(1e-4));
         for k in 0..params.len() {
             let scale = fine[k].abs().max(1.0);

@@ -61,8 +61,9 @@ impl<T: Target> Guide<T> {
         match family {
             Family::MeanField => initial.extend(scale.iter().map(|s| s.ln())),
             Family::FullRank => {
-                for i in 0..n {
-                    initial.extend((0..=i).map(|j| if i == j { scale[i].ln() } else { 0.0 }));
+                for (i, s) in scale.iter().enumerate() {
+                    initial.extend(std::iter::repeat_n(0.0, i));
+                    initial.push(s.ln());
                 }
             }
         }
@@ -165,8 +166,8 @@ impl<T: Target> Bound for Guide<T> {
             for i in 0..n {
                 gradient[i] += weight * g[i];
                 let first = if self.family == Family::FullRank { 0 } else { i };
-                for j in first..=i {
-                    gradient[next] += weight * g[i] * e[j] * if i == j { l[i * n + i] } else { 1.0 };
+                for (j, e) in e.iter().enumerate().take(i + 1).skip(first) {
+                    gradient[next] += weight * g[i] * e * if i == j { l[i * n + i] } else { 1.0 };
                     gradient[next] += if i == j { entropy } else { 0.0 };
                     next += 1;
                 }

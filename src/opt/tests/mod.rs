@@ -36,7 +36,8 @@ fn optimised_gradients_agree() {
         let expected = run(&plain, &data, &params);
         let fast = after_ad(reverse(&before_ad(program), Role::Param).unwrap());
         let found = run(&fast, &data, &params);
-        let scale = expected[..=params.len()].iter().fold(1.0f64, |m, x| if x.is_finite() { m.max(x.abs()) } else { m });
+        let scale =
+            expected[..=params.len()].iter().fold(1.0f64, |m, x| if x.is_finite() { m.max(x.abs()) } else { m });
         for (k, (a, b)) in expected.iter().zip(&found).enumerate() {
             assert!(close(*a, *b, 1e-9, scale), "seed {seed}: output {k} was {a}, is {b}\n{}", print(&fast));
         }

@@ -79,7 +79,12 @@ impl Builder<'_> {
         let parts: Vec<P<'_>> = pair.into_inner().collect();
         let operators = parts
             .iter()
-            .filter(|p| matches!(p.as_rule(), Rule::prefix | Rule::infix | Rule::arithmetic | Rule::call | Rule::index | Rule::field))
+            .filter(|p| {
+                matches!(
+                    p.as_rule(),
+                    Rule::prefix | Rule::infix | Rule::arithmetic | Rule::call | Rule::index | Rule::field
+                )
+            })
             .count();
         self.height += operators + 1;
         if self.height > MAX_HEIGHT {
@@ -126,7 +131,12 @@ impl Builder<'_> {
         }
     }
 
-    fn climb(&mut self, row: &mut std::iter::Peekable<std::vec::IntoIter<Piece>>, least: u8, span: Span) -> Result<Expr> {
+    fn climb(
+        &mut self,
+        row: &mut std::iter::Peekable<std::vec::IntoIter<Piece>>,
+        least: u8,
+        span: Span,
+    ) -> Result<Expr> {
         let mut left = match row.next() {
             Some(Piece::Operand(e)) => e,
             Some(Piece::Prefix { not, span: at }) => {
@@ -408,7 +418,8 @@ fn number(text: &str, span: Span) -> Result<ExprKind> {
         return match text.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(ExprKind::Real(value)),
             _ => Err(Box::new(
-                Diagnostic::error("E0104", span, "this number is too large for a real").fix("write `infinity` if you mean it"),
+                Diagnostic::error("E0104", span, "this number is too large for a real")
+                    .fix("write `infinity` if you mean it"),
             )),
         };
     }

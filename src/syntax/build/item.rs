@@ -107,7 +107,9 @@ impl Builder<'_> {
                 }
                 ItemKind::Fit { lines }
             }
-            Rule::test_item => ItemKind::Test { name: text_of(parts.need()?.as_str()), body: self.block(parts.need()?)? },
+            Rule::test_item => {
+                ItemKind::Test { name: text_of(parts.need()?.as_str()), body: self.block(parts.need()?)? }
+            }
             Rule::use_item => {
                 let mut path = Vec::new();
                 while let Some(segment) = parts.take_if(Rule::name) {

@@ -4,7 +4,9 @@ use super::expression::value_of;
 use super::{Builder, P, Result, malformed};
 use crate::diagnostic::Diagnostic;
 use crate::syntax::parser::Rule;
-use crate::syntax::tree::{Address, Block, Expr, ExprKind, IndexExpr, Name, Pattern, RefusedProgram, Stmt, StmtKind, TypeExpr};
+use crate::syntax::tree::{
+    Address, Block, Expr, ExprKind, IndexExpr, Name, Pattern, RefusedProgram, Stmt, StmtKind, TypeExpr,
+};
 
 impl Builder<'_> {
     pub(super) fn block(&mut self, pair: P<'_>) -> Result<Block> {
@@ -52,7 +54,9 @@ impl Builder<'_> {
                 StmtKind::Tune { name, ty, init }
             }
             Rule::next_stmt => StmtKind::Next { name: self.name(&parts.need()?), value: self.expr(parts.need()?)? },
-            Rule::observe_stmt => StmtKind::Observe { value: self.expr(parts.need()?)?, dist: self.expr(parts.need()?)? },
+            Rule::observe_stmt => {
+                StmtKind::Observe { value: self.expr(parts.need()?)?, dist: self.expr(parts.need()?)? }
+            }
             Rule::factor_stmt => StmtKind::Factor(self.expr(parts.need()?)?),
             Rule::learn_stmt => StmtKind::Learn(self.expr(parts.need()?)?),
             Rule::assert_stmt => {
@@ -137,8 +141,12 @@ fn place(left: Expr, role: &str) -> Result<(Name, Vec<Expr>)> {
     let span = left.span;
     let refuse = |span| {
         Box::new(
-            Diagnostic::error("E0110", span, format!("{role} is a name, with indices or without: `x`, `x[i]`, `x[i, j]`"))
-                .label("not a name with indices"),
+            Diagnostic::error(
+                "E0110",
+                span,
+                format!("{role} is a name, with indices or without: `x`, `x[i]`, `x[i, j]`"),
+            )
+            .label("not a name with indices"),
         )
     };
     match left.kind {

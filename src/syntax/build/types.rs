@@ -102,7 +102,8 @@ impl Builder<'_> {
                     if let Some(first) = side {
                         let first: &Expr = first;
                         return Err(Box::new(
-                            Diagnostic::error("E0109", span, "this bound is given twice").also(first.span, "first here"),
+                            Diagnostic::error("E0109", span, "this bound is given twice")
+                                .also(first.span, "first here"),
                         ));
                     }
                     *side = Some(Box::new(value));

@@ -27,14 +27,16 @@ fn triple(a: &str, b: &str, c: &str) -> (String, String, String) {
 
 #[test]
 fn an_error_costs_one_item() {
-    let (list, items) = errors("const a = 1\nconst b = \nmodel m() {\n  x ~ ~ normal(0, 1)\n}\nconst c = 3\nfit )e\ndata d: int");
+    let (list, items) =
+        errors("const a = 1\nconst b = \nmodel m() {\n  x ~ ~ normal(0, 1)\n}\nconst c = 3\nfit )e\ndata d: int");
     assert_eq!(list.len(), 3, "{list:#?}");
     assert_eq!(items, 3);
 }
 
 #[test]
 fn an_unclosed_brace_costs_one_item() {
-    let (list, items) = errors("model m() {\n  x ~ normal(0, 1)\n\nguide q() {\n  x ~ normal(0, 1)\n}\nfit elbo(m(), q())");
+    let (list, items) =
+        errors("model m() {\n  x ~ normal(0, 1)\n\nguide q() {\n  x ~ normal(0, 1)\n}\nfit elbo(m(), q())");
     assert_eq!(list, [triple("E0102", "this `{` is never closed", "{")]);
     assert_eq!(items, 2);
 }
@@ -49,7 +51,10 @@ fn messages() {
     assert_eq!(one("const x = (1]"), triple("E0102", "`]` does not close `(`", "]"));
     assert_eq!(one("const x = \"abc"), triple("E0107", "this text has no closing `\"`", "\"abc"));
     assert_eq!(one("const x = a < b < c"), triple("E0108", "comparisons do not chain", "<"));
-    assert_eq!(one("const x = 99999999999999999999"), triple("E0104", "this number is too large for an int", "99999999999999999999"));
+    assert_eq!(
+        one("const x = 99999999999999999999"),
+        triple("E0104", "this number is too large for an int", "99999999999999999999")
+    );
     assert_eq!(one("const x = { a: 1, a: 2 }"), triple("E0109", "field `a` is given twice", "a"));
     assert_eq!(one("model m() { f(x) ~ normal(0, 1) }").0, "E0110");
     assert_eq!(one("const x = £"), triple("E0107", "`£` is no character of the language", "£"));
@@ -64,7 +69,16 @@ fn lines_that_follow_a_broken_line_are_not_reported_again() {
 #[test]
 fn nesting_is_limited_and_does_not_overflow_the_stack() {
     let deep = |n: usize, open: &str, close: &str| format!("const x = {}1{}", open.repeat(n), close.repeat(n));
-    for (open, close) in [("(", ")"), ("[", "]"), ("{ ", " }"), ("f(", ")"), ("|x| ", ""), ("if a { 1 } else ", " "), ("a[", "]"), ("{a: ", "}")] {
+    for (open, close) in [
+        ("(", ")"),
+        ("[", "]"),
+        ("{ ", " }"),
+        ("f(", ")"),
+        ("|x| ", ""),
+        ("if a { 1 } else ", " "),
+        ("a[", "]"),
+        ("{a: ", "}"),
+    ] {
         let close_tail = if close == " " { " " } else { close };
         let (list, _) = errors(&deep(100_000, open, close_tail));
         assert!(list.iter().any(|(code, ..)| code == "E0105"), "{open}: {list:?}");

@@ -70,7 +70,8 @@ fn newlines() {
 
 #[test]
 fn words_are_names_where_the_grammar_does_not_ask_for_them() {
-    let text = "model model(data: real, by: real) {\n  state = 3\n  next ~ normal(by, data)\n  let where = t.in\n  type\n}";
+    let text =
+        "model model(data: real, by: real) {\n  state = 3\n  next ~ normal(by, data)\n  let where = t.in\n  type\n}";
     let (file, diagnostics, _) = read(text);
     assert!(diagnostics.is_empty(), "{diagnostics:#?}");
     assert_eq!(file.items.len(), 1);

@@ -1,0 +1,123 @@
+//! The order of work in a strip: each statement at the first level at which its operands are there.
+//!
+//! What a segment computes is there for the rest of the segment; what a kernel, a draw, a loop or a branch gives is there
+//! at the next level.
+
+use super::scalar::is_kernel;
+use super::strip::Sink;
+use crate::ir::core::{Atom, Program, Stmt, Var};
+use crate::ir::op::Op;
+use std::collections::{HashMap, HashSet};
+
+/// Levels of a strip's statements.
+pub(super) struct Schedule {
+    pub levels: usize,
+    pub inline: Vec<Vec<usize>>,
+    pub sinks: Vec<Vec<usize>>,
+    pub kernels: Vec<Vec<(Op, Vec<usize>)>>,
+    pub draws: Vec<Vec<usize>>,
+    pub compounds: Vec<Vec<usize>>,
+    /// Results of segments that are used after them.
+    pub buffered: HashSet<Var>,
+}
+
+impl Schedule {
+    pub(super) fn new(stmts: &[&Stmt], sinks: &[(Atom, Sink)], program: &Program) -> Schedule {
+        let mut available: HashMap<Var, usize> = HashMap::new();
+        let mut places = Vec::new();
+        let mut levels = 1;
+        for stmt in stmts {
+            let level = stmt.free_vars().iter().filter_map(|v| available.get(v)).max().copied().unwrap_or(0);
+            let inline = is_inline(stmt);
+            for result in stmt.results() {
+                available.insert(result, if inline { level } else { level + 1 });
+            }
+            levels = levels.max(level + 1);
+            places.push(level);
+        }
+        let at = |atom: Atom| atom.var().and_then(|v| available.get(&v)).copied().unwrap_or(0);
+        let sink_level = |(value, sink): &(Atom, Sink)| match sink {
+            Sink::Scatter { index, .. } => index.iter().map(|&a| at(a)).max().unwrap_or(0).max(at(*value)),
+            _ => at(*value),
+        };
+        for sink in sinks {
+            levels = levels.max(sink_level(sink) + 1);
+        }
+        let mut schedule = Schedule {
+            levels,
+            inline: vec![Vec::new(); levels],
+            sinks: vec![Vec::new(); levels],
+            kernels: vec![Vec::new(); levels],
+            draws: vec![Vec::new(); levels],
+            compounds: vec![Vec::new(); levels],
+            buffered: HashSet::new(),
+        };
+        for (i, (stmt, &level)) in stmts.iter().zip(&places).enumerate() {
+            match stmt {
+                _ if is_inline(stmt) => {
+                    schedule.inline[level].push(i);
+                    schedule
+                        .buffered
+                        .extend(stmt.free_vars().into_iter().filter(|v| available.get(v).is_some_and(|&a| a < level)));
+                }
+                Stmt::Op { op, args, .. } => {
+                    schedule.keep_earlier(args.iter().copied(), &available, level);
+                    match schedule.kernels[level].iter_mut().find(|(o, _)| o == op) {
+                        Some((_, members)) => members.push(i),
+                        None => schedule.kernels[level].push((*op, vec![i])),
+                    }
+                }
+                Stmt::Draw(d) => {
+                    let atoms = d.args.iter().copied().chain(d.index.iter().map(|&(a, _)| a));
+                    schedule.keep_earlier(atoms, &available, level);
+                    schedule.buffered.extend(d.mirror.and_then(Atom::var));
+                    schedule.draws[level].push(i);
+                }
+                _ => {
+                    schedule.buffered.extend(stmt.free_vars());
+                    schedule.compounds[level].push(i);
+                }
+            }
+        }
+        for (i, (value, sink)) in sinks.iter().enumerate() {
+            match sink {
+                Sink::SumAt { index, .. } => {
+                    schedule.buffered.extend(value.var());
+                    schedule.buffered.extend(index.iter().filter_map(|a| a.var()));
+                }
+                Sink::Scatter { index, .. } => {
+                    let level = sink_level(&(*value, sink.clone()));
+                    schedule.keep_earlier(index.iter().copied().chain([*value]), &available, level);
+                    if value.var().is_some_and(|v| !program.ty(v).is_scalar()) {
+                        schedule.buffered.extend(index.iter().filter_map(|a| a.var()));
+                    } else {
+                        schedule.sinks[level].push(i);
+                    }
+                }
+                _ if value.var().is_some_and(|v| !program.ty(v).is_scalar()) => {}
+                _ => schedule.sinks[at(*value)].push(i),
+            }
+        }
+        // What `stop` renames has to be kept under its first name.
+        for stmt in stmts.iter().rev() {
+            if let Stmt::Op { result, op: Op::Stop, args } = stmt
+                && schedule.buffered.contains(result)
+            {
+                schedule.buffered.extend(args[0].var());
+            }
+        }
+        schedule
+    }
+
+    fn keep_earlier(&mut self, atoms: impl Iterator<Item = Atom>, available: &HashMap<Var, usize>, level: usize) {
+        self.buffered.extend(atoms.filter_map(Atom::var).filter(|v| available.get(v).is_some_and(|&a| a < level)));
+    }
+}
+
+fn is_inline(stmt: &Stmt) -> bool {
+    match stmt {
+        Stmt::Op { op, args, .. } => !is_kernel(*op, args),
+        Stmt::Check { .. } => true,
+        _ => false,
+    }
+}
