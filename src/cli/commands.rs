@@ -1,7 +1,7 @@
 //! The commands but `fit`: each opens a program, asks the driver, and prints.
 
 use super::Exit;
-use super::arguments::{Bench, Check, Eval, Explain, Grad, Ir, Precision, Run, Test};
+use super::arguments::{Bench, Check, Eval, Explain, Grad, Ir, Precision, Run};
 use super::output::Output;
 use super::{files, report, strategies};
 use crate::base::source::Sources;
@@ -334,16 +334,4 @@ fn syntax_text(path: &Path) -> Result<String, Refusal> {
         return Err(Refusal { diagnostics, sources: Arc::new(sources) });
     }
     Ok(print::file(&tree))
-}
-
-pub fn test(arguments: &Test, output: &Output) -> Exit {
-    let backend = match backend(&arguments.run) {
-        Ok(backend) => backend,
-        Err(message) => return output.usage(&message),
-    };
-    let _ = backend;
-    output.refusal(&Refusal {
-        diagnostics: vec![Diagnostic::bare("E0590", "`test` items cannot be run yet")],
-        sources: Arc::default(),
-    })
 }

@@ -11,6 +11,7 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod strategies;
+pub mod testing;
 
 use arguments::{Arguments, Command};
 use clap::Parser as _;
@@ -61,7 +62,7 @@ pub fn main() -> ExitCode {
         Command::Bench(c) => commands::bench(c, &output, started),
         Command::Explain(c) => commands::explain(c, &output),
         Command::Ir(c) => commands::ir(c, &output),
-        Command::Test(c) => commands::test(c, &output),
+        Command::Test(c) => testing::test(c, &output),
     };
     ExitCode::from(exit.status())
 }
