@@ -153,7 +153,7 @@ pub fn fit(bound: &mut dyn Bound, config: &Config, observer: &mut dyn Observer) 
         && let Some(found) = newton::search(&mut trainer, &mut params, &members)
     {
         method.push(format!("start of {} parameters: {}", members.len(), found.description));
-        free = Some((members.clone(), found.factor));
+        free = Some((&members[..], found));
     }
     let coordinates = Coordinates::new(&blocks, &params, reference.as_deref(), free);
     let whitened = if coordinates.whitened { "whitened" } else { "declared" };

@@ -27,7 +27,7 @@ const NOISE_PROBES: u32 = 64;
 const STEP_VARIANCE: f64 = 0.04;
 const MOST_REPEATS: usize = 32;
 /// Epochs after which a search may be repeated.
-const SEARCHED_EPOCHS: usize = 6;
+const SEARCHED_EPOCHS: usize = 9;
 
 pub(crate) struct Trainer<'a> {
     pub(crate) bound: &'a mut dyn Bound,
@@ -229,7 +229,7 @@ impl<'a> Trainer<'a> {
                     if gain.mean > -2.0 * gain.mcse {
                         centre = moved;
                     }
-                    coordinates.set_linear(searched, found.factor);
+                    coordinates.set_linear(searched, found);
                     coordinates.recentre(&centre);
                     noise_before = f64::INFINITY;
                 }
@@ -301,7 +301,7 @@ impl<'a> Trainer<'a> {
         }
         let variance = (squares - dense::dot(&sum, &sum) / count) / (count - 1.0) / len as f64;
         let wanted = (variance / STEP_VARIANCE).clamp(1.0, MOST_REPEATS as f64);
-        if wanted.is_finite() { (wanted as usize).next_power_of_two().min(MOST_REPEATS) } else { 1 }
+        if wanted.is_finite() { wanted.ceil() as usize } else { 1 }
     }
 
     fn failure(&self, bad: Bad) -> Failure {
