@@ -17,3 +17,4 @@ pub mod codegen;
 pub mod inference;
 pub mod data;
 pub mod driver;
+pub mod cli;

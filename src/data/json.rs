@@ -7,6 +7,14 @@ use serde_json::Value;
 
 /// Adds the variables of a JSON text.
 pub fn read(origin: &str, text: &str, into: &mut RawData) -> Result<(), Diagnostic> {
+    for (name, value) in read_object(origin, text)? {
+        into.insert(&name, origin, RawValue::Json(value))?;
+    }
+    Ok(())
+}
+
+/// The members of a JSON text that is one object.
+pub fn read_object(origin: &str, text: &str) -> Result<serde_json::Map<String, Value>, Diagnostic> {
     let value = match serde_json::from_str::<Value>(text) {
         Ok(value) => value,
         Err(error) => match serde_json::from_str::<Value>(&quote_bare_words(text)) {
@@ -22,12 +30,7 @@ pub fn read(origin: &str, text: &str, into: &mut RawData) -> Result<(), Diagnost
         },
     };
     match value {
-        Value::Object(members) => {
-            for (name, value) in members {
-                into.insert(&name, origin, RawValue::Json(value))?;
-            }
-            Ok(())
-        }
+        Value::Object(members) => Ok(members),
         other => Err(Diagnostic::bare(
             "E0502",
             format!("{origin} holds {}, where an object with a member for each variable was expected", describe(&other)),
@@ -72,7 +75,7 @@ fn quote_bare_words(text: &str) -> String {
 }
 
 /// Shape and scalars of a nested array, row-major. The error says where rows differ.
-pub(super) fn flatten(value: &Value) -> Result<(Vec<usize>, Vec<Cell>), String> {
+pub fn flatten(value: &Value) -> Result<(Vec<usize>, Vec<Cell>), String> {
     let mut shape = Vec::new();
     let mut at = value;
     while let Value::Array(elements) = at {

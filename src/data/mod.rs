@@ -6,11 +6,13 @@
 
 pub mod bind;
 pub mod csv;
+pub mod declare;
 pub mod json;
 pub mod load;
 pub mod raw;
 
 pub use bind::{Bound, Constraint, Declaration, Scalar, Shape, bind};
+pub use declare::bind_program;
 pub use load::{default_path, load};
 pub use raw::RawData;
 

@@ -9,8 +9,9 @@ use crate::ir::interpret::Interpreter;
 use crate::lower;
 use crate::opt;
 use crate::runtime::executable::{Array, Executable};
+use crate::runtime::pool::Pool;
 use crate::specialize::programs::Sited;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Who runs a program. Both give the same bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,12 +63,24 @@ pub fn executable(program: &Program, data: &[Array], backend: Backend) -> Result
             let run = Interpreter::new(Arc::new(program.clone()), data).map_err(|m| internal("interpretation", m))?;
             Ok(Box::new(run))
         }
-        Backend::Machine { threads: _ } => {
+        Backend::Machine { threads } => {
             let nests = lower::lower(program).map_err(|e| internal("lowering", e.to_string()))?;
-            let code = codegen::compile(nests, data).map_err(|e| internal("code generation", e.to_string()))?;
+            let code = codegen::compile(nests, data, &pool(threads)).map_err(|e| internal("code generation", e.to_string()))?;
             Ok(Box::new(code))
         }
     }
+}
+
+/// The resident pool of a thread count, made on first use: programs of one process share it.
+fn pool(threads: usize) -> Arc<Pool> {
+    static POOLS: Mutex<Vec<(usize, Arc<Pool>)>> = Mutex::new(Vec::new());
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, pool)) = pools.iter().find(|p| p.0 == threads) {
+        return pool.clone();
+    }
+    let pool = Arc::new(Pool::new(threads.max(1)));
+    pools.push((threads, pool.clone()));
+    pool
 }
 
 /// True if a step of the program draws random numbers.

@@ -45,6 +45,13 @@ pub fn check_file(path: &Path) -> Checking {
     Checking { checked, diagnostics, sources }
 }
 
+/// Checks a text that stands for a file's.
+pub fn check_source(path: &Path, text: &str) -> Checking {
+    let folder = Folder(path.parent().map(Path::to_path_buf).unwrap_or_default());
+    let (checked, diagnostics, sources) = check_with_sources(&path.display().to_string(), text, &folder);
+    Checking { checked, diagnostics, sources }
+}
+
 /// Checks a text that is in no file; `use` of files is refused.
 pub fn check_text(name: &str, text: &str) -> Checking {
     let (checked, diagnostics, sources) = check_with_sources(name, text, &crate::types::Alone);

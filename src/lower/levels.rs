@@ -341,6 +341,7 @@ impl Lowerer {
         }
         let targets: Vec<Target> = (0..homes.len()).map(|i| self.target(&plan, i, &homes[i], false)).collect();
         self.start_targets(&plan, &targets);
+        self.predraw(&f.body, &mut f.indices.clone());
         self.run(
             &plan,
             &targets,

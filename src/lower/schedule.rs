@@ -35,6 +35,7 @@ impl Schedule {
             levels = levels.max(level + 1);
             places.push(level);
         }
+        sink_late(stmts, sinks, &mut places, &mut available);
         let at = |atom: Atom| atom.var().and_then(|v| available.get(&v)).copied().unwrap_or(0);
         let sink_level = |(value, sink): &(Atom, Sink)| match sink {
             Sink::Scatter { index, .. } => index.iter().map(|&a| at(a)).max().unwrap_or(0).max(at(*value)),
@@ -111,6 +112,48 @@ impl Schedule {
 
     fn keep_earlier(&mut self, atoms: impl Iterator<Item = Atom>, available: &HashMap<Var, usize>, level: usize) {
         self.buffered.extend(atoms.filter_map(Atom::var).filter(|v| available.get(v).is_some_and(|&a| a < level)));
+    }
+}
+
+/// Moves arithmetic to the level of its first use where its operands are in memory anyway: then it needs no buffer.
+fn sink_late(stmts: &[&Stmt], sinks: &[(Atom, Sink)], places: &mut [usize], available: &mut HashMap<Var, usize>) {
+    let mut definition: HashMap<Var, usize> = HashMap::new();
+    let mut users: HashMap<Var, Vec<usize>> = HashMap::new();
+    for (i, stmt) in stmts.iter().enumerate() {
+        definition.extend(stmt.results().into_iter().map(|v| (v, i)));
+        for var in stmt.free_vars() {
+            users.entry(var).or_default().push(i);
+        }
+    }
+    let mut fixed: HashSet<Var> = HashSet::new();
+    for (value, sink) in sinks {
+        fixed.extend(value.var());
+        if let Sink::Scatter { index, .. } | Sink::SumAt { index, .. } = sink {
+            fixed.extend(index.iter().filter_map(|a| a.var()));
+        }
+    }
+    for i in (0..stmts.len()).rev() {
+        let Stmt::Op { result, op, .. } = stmts[i] else { continue };
+        if !is_inline(stmts[i]) || *op == Op::Stop || fixed.contains(result) {
+            continue;
+        }
+        let Some(first) = users.get(result).and_then(|u| u.iter().map(|&j| places[j]).min()) else { continue };
+        let free = |v: &Var| match definition.get(v) {
+            None => true,
+            Some(&d) => !is_inline(stmts[d]) || matches!(stmts[d], Stmt::Op { op: Op::Read, .. }) || places[d] >= first,
+        };
+        let alone = |v: &Var| {
+            let Some(&d) = definition.get(v) else { return false };
+            let Stmt::Op { op, .. } = stmts[d] else { return false };
+            *op != Op::Stop
+                && !fixed.contains(v)
+                && users.get(v).is_some_and(|u| u.len() == 1)
+                && stmts[d].free_vars().iter().all(free)
+        };
+        if first > places[i] && stmts[i].free_vars().iter().all(|v| free(v) || alone(v)) {
+            places[i] = first;
+            available.insert(*result, first);
+        }
     }
 }
 

@@ -36,7 +36,17 @@ impl<'a> Machine<'a> {
                 return unsupported(span, "`support` outside the range of a `for`");
             }
         }
-        let function = self.expr(callee, env)?;
+        let function = match &callee.kind {
+            // A member without parameters of the body's own distribution is a value, not what is called here.
+            ExprKind::Name(n) if env.local(n).is_none() && self.own_member(n, 0, env).is_some() => {
+                match self.checked.items.resolve(env.module, n) {
+                    Some(id) => self.item_value(id, callee.span)?,
+                    None if super::native::is_native(n) => Value::Native(n),
+                    None => self.expr(callee, env)?,
+                }
+            }
+            _ => self.expr(callee, env)?,
+        };
         let args = self.args(args, env)?;
         self.call_value(&function, args, env, span)
     }
