@@ -3,7 +3,7 @@
 use super::load::Loaded;
 use super::poly::Poly;
 use super::program::{BoundTest, ItemId, ModuleId, Obligation};
-use super::value::{Base, Env, Kind, Num, OriginId, Record, Support, Val};
+use super::value::{Base, Kind, Num, OriginId, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::syntax::tree::{ItemKind, NodeId};
@@ -358,10 +358,7 @@ impl Checker {
     pub fn contained(&self, inner: &Num, outer: &Num) -> Option<bool> {
         match (&inner.support, &outer.support) {
             (Support::Shape(a), Support::Shape(b)) => Some(a.within(*b)),
-            (Support::Interval { lower, upper }, Support::Shape(b)) => {
-                let _ = (lower, upper, b);
-                None
-            }
+            (Support::Interval { .. }, Support::Shape(_)) => None,
             (_, Support::Interval { lower, upper }) => {
                 let low = match (lower, inner.support.lower()) {
                     (None, _) => Some(true),
@@ -497,8 +494,7 @@ impl Checker {
     }
 
     /// Reports a smooth value where a free one is needed.
-    pub fn must_be_free(&mut self, kind: &Kind, span: Span, env: &Env, what: &str, verb: &str) {
-        let _ = env;
+    pub fn must_be_free(&mut self, kind: &Kind, span: Span, what: &str, verb: &str) {
         if kind.is_free() || self.joins > 0 {
             return;
         }

@@ -474,7 +474,7 @@ impl Checker {
             let declared = self.resolve(ty, env);
             target = self.narrowed(&target, &declared, ty.span, stmt.span);
         }
-        if matches!(target, Val::Unknown) && ty.is_none() {
+        if matches!(target, Val::Unknown) && ty.is_none() && !d.args.iter().any(|(_, v)| matches!(v, Val::Unknown)) {
             self.report(
                 Diagnostic::error("E0204", stmt.span, format!("the type of `{path}` is not known"))
                     .label("the distribution has no support of its own")

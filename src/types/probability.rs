@@ -162,7 +162,7 @@ impl Checker {
                 kind.join(&x.value.kind());
                 if let (Val::Num(v), Val::Num(t)) = (&x.value, &whole) {
                     if v.estimate.is_some() {
-                        self.nonlinear(v, x.span, &format!("the argument of `{name}`"));
+                        self.nonlinear(x.span, &format!("the argument of `{name}`"));
                     }
                     let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int);
                     if !base_ok || v.dims.len() != t.dims.len() {
@@ -215,7 +215,7 @@ impl Checker {
         kind.join(&x.value.kind());
         if let (Val::Num(v), Val::Num(s)) = (&x.value, source) {
             if v.estimate.is_some() {
-                self.nonlinear(v, x.span, "transformed");
+                self.nonlinear(x.span, "transformed");
             }
             if v.dims.len() != s.dims.len() || v.base == Base::Bool {
                 let (a, t) = (self.describe_num(v), self.describe_num(s));
@@ -336,7 +336,9 @@ impl Checker {
             Diagnostic::error("E0310", place, format!("`{name}` has no density"))
                 .label("a point mass")
                 .also(span, "the density is wanted here")
-                .note("a point mass can be sampled, but its density cannot be compared with that of other distributions")
+                .note(
+                    "a point mass can be sampled, but its density cannot be compared with that of other distributions",
+                )
                 .fix("use it only with objectives that do not use this function's density"),
         );
     }

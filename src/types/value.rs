@@ -344,7 +344,10 @@ pub enum Val {
     /// `support(d)`
     Values(Rc<DistVal>),
     /// A log density that does not exist, because of what is sampled here.
-    Absent { name: String, span: Span },
+    Absent {
+        name: String,
+        span: Span,
+    },
 }
 
 impl Val {
