@@ -71,6 +71,9 @@ impl<'a> Machine<'a> {
             } else if own.scalar != ty.scalar {
                 return unsupported(span, "a relaxed value of a discrete site");
             }
+            if self.detaches {
+                *atom = self.stop_atom(*atom);
+            }
         }
         if self.detach {
             // `k: free` takes values without derivative.
@@ -304,7 +307,7 @@ impl<'a> Machine<'a> {
         }
         env.bind(&item.k.text, Value::Continuation);
         self.current = Some((types, template));
-        self.detach = item.kind == ContinuationKind::Free;
+        self.detaches = item.kind == ContinuationKind::Free;
         let value = self.block(&item.body, &env)?;
         let form = self.estimate_of(&value, item.span)?;
         let stmts = std::mem::take(&mut self.stmts);
