@@ -1,1 +1,45 @@
-fn main() {}
+//! The one test binary: every case is a file in `tests/cases/**/*.md` and a named test.
+//!
+//! A case file has a heading, a program in a fenced block (`core` or `ppl`), inputs (`data`, `params`, `tuned`, `state`,
+//! `stream`; JSON), and one fenced block for each stage wanted. Only the blocks that are there are compared;
+//! `PROVI_UPDATE=1 cargo test` rewrites them. The stages stand in [`stages::STAGES`].
+
+#[path = "suite/case.rs"]
+mod case;
+#[path = "suite/inputs.rs"]
+mod inputs;
+#[path = "suite/known.rs"]
+mod known;
+#[path = "suite/stages.rs"]
+mod stages;
+
+use libtest_mimic::{Arguments, Trial};
+use std::path::{Path, PathBuf};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files.sort();
+    let mut trials: Vec<Trial> = files
+        .into_iter()
+        .map(|file| {
+            let name = file.strip_prefix(&root).unwrap_or(&file).with_extension("").to_string_lossy().into_owned();
+            Trial::test(format!("case::{name}"), move || Ok(stages::run(&file)?))
+        })
+        .collect();
+    trials.extend(known::trials());
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for path in entries.filter_map(|e| e.ok().map(|e| e.path())) {
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|e| e == "md") {
+            files.push(path);
+        }
+    }
+}

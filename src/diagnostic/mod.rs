@@ -1,6 +1,9 @@
 //! Diagnostics: what a user is told about a program or its data. A diagnostic carries a code, a main span with a
 //! label, further labelled spans, the reason and, where there is one, a fix. Rendering is in [`render`].
 
+pub mod codes;
+pub mod render;
+
 use crate::base::source::Span;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]

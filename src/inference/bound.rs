@@ -24,10 +24,12 @@ pub struct ParamBlock {
     pub offset: usize,
     pub len: usize,
     pub role: ParamRole,
+    /// The user wrote an `init`: a start of ours would override it, so none is made for this block.
+    pub explicit: bool,
 }
 
 /// One reported scalar: a latent or a returned value on its constrained scale.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QuantityName {
     /// `mu`, `theta[0]`, `b[1,2]`.
     pub name: String,

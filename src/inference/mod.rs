@@ -1,3 +1,22 @@
 //! Inference: starts, optimisers, stopping, diagnostics, summaries. It sees a program only through [`bound::Bound`].
+//! [`fit::fit`] is the whole; [`gradient::gradient_estimate`] serves single gradients.
 
 pub mod bound;
+pub mod fit;
+pub mod gradient;
+pub mod optimise;
+pub mod psis;
+pub mod summary;
+pub mod verdict;
+
+mod dense;
+mod newton;
+mod noise;
+mod path;
+mod quasi_newton;
+mod stop;
+mod train;
+mod whiten;
+
+#[cfg(test)]
+mod tests;

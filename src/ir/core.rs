@@ -90,8 +90,8 @@ pub enum Stmt {
         args: Vec<Atom>,
     },
     Draw(Draw),
-    /// If `ok` is false the step's status names check `check` of [`Program::checks`]; the first failing one in program
-    /// order is reported. It has no result and is never removed, but may be hoisted with its operand.
+    /// If `ok` is false the step's status names check `check` of [`Program::checks`]; of several that fail the one with
+    /// the lowest number is reported, and before `Status::Domain`. It has no result and is never removed, but may be hoisted with its operand.
     Check {
         ok: Atom,
         check: u32,

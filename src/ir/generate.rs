@@ -119,7 +119,12 @@ struct Generator {
     site: u32,
     /// Values of any size, for the outputs only (defined at depth 0).
     raw: Vec<Atom>,
+    /// Statements that a run executes, roughly.
+    spent: usize,
 }
+
+/// Statements that a run executes, at most (roughly): laws run hundreds of programs many times each.
+const AFFORDABLE: usize = 12_000;
 
 impl Generator {
     fn new(seed: u64, options: Options) -> Generator {
@@ -136,6 +141,7 @@ impl Generator {
             in_setup: false,
             site: 0,
             raw: Vec::new(),
+            spent: 0,
         }
     }
 
@@ -161,6 +167,7 @@ impl Generator {
             self.depends[v.0 as usize] = depends && self.program.ty(v).scalar == Scalar::Real;
         }
         self.stmts.push(stmt);
+        self.spent += self.work();
     }
 
     /// Lets later statements use the atom.
@@ -184,14 +191,14 @@ impl Generator {
     }
 
     fn extent(&mut self) -> usize {
-        let large = self.depth == 0 && self.random.chance(0.2);
+        let large = self.depth == 0 && self.random.chance(0.18);
         let n = if large {
             *self.random.pick(&[1030, 1030, 64, 300])
         } else {
             *self.random.pick(&[1, 2, 3, 3, 5, 5, 8, 8, 4])
         };
         let n = if self.random.chance(0.04) { 0 } else { n };
-        if self.work() * n > 6000 { 2 } else { n }
+        if self.spent + 4 * self.work() * n > AFFORDABLE { n.min(2) } else { n }
     }
 
     fn small_extent(&mut self) -> usize {
@@ -216,7 +223,8 @@ impl Generator {
     }
 
     fn statement(&mut self) {
-        let nested = self.depth;
+        // A loop that costs too much already gets no further loops.
+        let nested = if self.spent + 20 * self.work() > AFFORDABLE { 3 } else { self.depth };
         match self.random.below(100) {
             0..38 => {
                 let op = *self.random.pick(super::op::Op::ALL);

@@ -9,6 +9,9 @@ use super::op::Op;
 use super::print::describe_type;
 use std::collections::{HashMap, HashSet};
 
+#[cfg(test)]
+mod tests;
+
 /// Which statements a program may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
@@ -551,13 +554,14 @@ pub enum RowsKernel {
     Axpy,
 }
 
-/// The form `ij,j->i` or `ij,i->j`, the matrix first.
-pub fn rows_kernel(c: &Contract) -> Option<RowsKernel> {
-    match (c.a_labels.as_slice(), c.b_labels.as_slice(), c.out.as_slice()) {
+/// The form `ij,j->i` or `ij,i->j`, or either with the vector first (then the second value is true).
+pub fn rows_kernel(c: &Contract) -> Option<(RowsKernel, bool)> {
+    let of = |matrix: &[u8], vector: &[u8]| match (matrix, vector, c.out.as_slice()) {
         ([i, j], [k], [o]) if i != j && k == j && o == i => Some(RowsKernel::Dot),
         ([i, j], [k], [o]) if i != j && k == i && o == j => Some(RowsKernel::Axpy),
         _ => None,
-    }
+    };
+    of(&c.a_labels, &c.b_labels).map(|k| (k, false)).or_else(|| of(&c.b_labels, &c.a_labels).map(|k| (k, true)))
 }
 
 /// Two matrices with one summed label, one free label each, in any order of axes.

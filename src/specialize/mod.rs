@@ -1,4 +1,29 @@
 //! Specialisation: a checked program, bound data and an objective to Core with sites, by partial evaluation in direct
 //! style. Functions, distributions and generative functions are gone after it; sampling remains as a statement.
+//!
+//! Before: `for j in 0..J { theta[j] ~ normal(mu, tau) by reparam }`. After: `for j<8 { theta = sample#3 …; … } yield
+//! collect theta, sum lp`, with the site's distribution and strategy in a table beside the program.
 
+pub mod bind;
+pub mod programs;
 pub mod sites;
+
+mod address;
+mod array;
+mod call;
+mod dist;
+mod expr;
+mod fold;
+mod generative;
+mod loops;
+pub mod machine;
+mod native;
+mod param;
+mod scan;
+pub mod strategy;
+mod terms;
+mod types;
+pub mod value;
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,25 @@ use crate::base::source::Span;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct NodeId(pub u32);
 
+/// Hands out the [`NodeId`]s of a run, in order.
+#[derive(Clone, Debug, Default)]
+pub struct NodeIds {
+    next: u32,
+}
+
+impl NodeIds {
+    /// Ids from `first` on.
+    pub fn starting_at(first: u32) -> NodeIds {
+        NodeIds { next: first }
+    }
+
+    pub fn fresh(&mut self) -> NodeId {
+        let id = NodeId(self.next);
+        self.next += 1;
+        id
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name {
     pub text: String,

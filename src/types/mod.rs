@@ -1,4 +1,34 @@
-//! Checking: names, types and sizes, smoothness, trace types, strategy validity. Collects many errors, never stops at
-//! one. The room's result is [`program::Checked`].
+//! Checking: from syntax trees to a program whose names, types, sizes, smoothness, supports and trace types are right,
+//! with the decisions that later stages must not make again. Collects many errors; never stops at one.
+//!
+//! It is an abstract interpreter: every item is evaluated on [`value`]s that say what is known before data are bound, alone
+//! and where a `fit` or `test` applies it.
 
+pub mod address;
+pub mod annotation;
+pub mod block;
+pub mod call;
+pub mod check;
+pub mod context;
+pub mod derived;
+pub mod expression;
+pub mod generative;
+pub mod library;
+pub mod load;
+pub mod names;
+pub mod native;
+pub mod operator;
+pub mod poly;
+pub mod print;
+pub mod probability;
 pub mod program;
+pub mod scoring;
+pub mod strategy;
+pub mod tiling;
+pub mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::{check, check_with_sources, print_types};
+pub use load::{Alone, World, load};

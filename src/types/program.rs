@@ -1,7 +1,7 @@
 //! What checking hands on: the items of all files with their scopes, and the decisions that later stages must not make
 //! again (strategies of sites without `by`, derived guides, which objective estimates which).
 
-use crate::base::source::Sources;
+use crate::base::source::{Sources, Span};
 use crate::syntax::tree::{Expr, Item, NodeId};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -69,6 +69,24 @@ pub struct DerivedGuide {
     pub latents: Expr,
 }
 
+/// Two sizes that must be equal once data are bound, as expressions over data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Obligation {
+    pub span: Span,
+    pub left: String,
+    pub right: String,
+}
+
+/// A value that goes where a bound is declared and is not proved to lie inside: tested when it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BoundTest {
+    pub span: Span,
+    /// `` `scale` of `normal` ``
+    pub what: String,
+    /// `real<lower=0>`
+    pub bound: String,
+}
+
 /// A program without errors.
 #[derive(Clone, Debug)]
 pub struct Checked {
@@ -86,4 +104,8 @@ pub struct Checked {
     pub substitutes: HashMap<NodeId, Expr>,
     /// Library or user strategies and objectives declared biased that are used: for every report.
     pub biased: Vec<String>,
+    pub obligations: Vec<Obligation>,
+    pub bound_tests: Vec<BoundTest>,
+    /// Trace types, kinds and decisions as text (`--stage types`).
+    pub types: String,
 }

@@ -166,7 +166,8 @@ pub(super) fn primitive(g: &mut Generator, kind: usize) {
 /// Emits a contract and exposes its scaled result.
 pub(super) fn contract(g: &mut Generator) {
     let free_choice = g.options.smooth_only;
-    let (a_labels, b_labels, out, kind): (Vec<u8>, Vec<u8>, Vec<u8>, Option<ContractKind>) = match g.random.below(8) {
+    let (a_labels, b_labels, out, kind): (Vec<u8>, Vec<u8>, Vec<u8>, Option<ContractKind>) = match g.random.below(9) {
+        8 => (b"j".to_vec(), b"ij".to_vec(), b"i".to_vec(), Some(ContractKind::Rows)),
         0 => (b"ij".to_vec(), b"j".to_vec(), b"i".to_vec(), Some(ContractKind::Rows)),
         1 => (b"ij".to_vec(), b"i".to_vec(), b"j".to_vec(), Some(ContractKind::Rows)),
         2 | 3 => {
@@ -202,12 +203,13 @@ pub(super) fn contract(g: &mut Generator) {
         kind
     };
     let large = g.depth == 0 && matches!(kind, Some(ContractKind::Rows)) && g.random.chance(0.3);
+    let rows = if g.random.chance(0.5) { 300 } else { 1100 };
     let mut extents = [1usize; 256];
     for (n, &l) in a_labels.iter().chain(&b_labels).enumerate() {
-        extents[l as usize] = if large && n == 0 { 300 } else { g.small_extent().min(5) };
+        extents[l as usize] = if large && n == 0 { rows } else { g.small_extent().min(5) };
     }
     if large {
-        extents[b'i' as usize] = 300;
+        extents[b'i' as usize] = rows;
     }
     let shape = |labels: &[u8]| labels.iter().map(|&l| extents[l as usize]).collect::<Vec<usize>>();
     let a = g.array(&shape(&a_labels));

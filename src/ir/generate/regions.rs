@@ -25,7 +25,7 @@ impl Generator {
     }
 
     fn body_size(&mut self) -> usize {
-        let most = if self.work() > 500 { 3 } else { 5 };
+        let most = if self.work() > 100 { 2 } else { 5 };
         1 + self.random.below(most)
     }
 
@@ -133,7 +133,7 @@ pub(super) fn for_(g: &mut Generator) {
     for _ in 0..rank {
         let n = g.extent();
         let total: usize = extents.iter().product::<usize>() * n * g.work();
-        extents.push(if total > 6000 { 2 } else { n });
+        extents.push(if g.spent + 3 * total > super::AFFORDABLE { n.min(2) } else { n });
     }
     if rank > 1 && g.random.chance(0.5) {
         extents.reverse();

@@ -1,6 +1,6 @@
 //! Contracts and array primitives on whole arrays of cells.
 
-use super::super::core::{chunk_size, Contract, ContractKind, Prim, Scalar};
+use super::super::core::{Contract, ContractKind, Prim, Scalar, chunk_size};
 use super::super::validate::{RowsKernel, rows_kernel};
 use super::from_int;
 use crate::runtime::gemm::{Strides, gemm};
@@ -13,25 +13,30 @@ pub(super) fn contract(c: &Contract, a: &[f64], a_shape: &[usize], b: &[f64], b_
     match c.kind {
         None | Some(ContractKind::Loops) => contract_loops(c, a, a_shape, b, b_shape),
         Some(ContractKind::Rows) => {
-            let (rows, d) = (a_shape[0], a_shape[1]);
-            match rows_kernel(c) {
-                Some(RowsKernel::Dot) => {
-                    let mut out = vec![0.0; rows];
-                    rows::rows_dot(a, b, &mut out);
+            // Refused by the validator otherwise.
+            let Some((kernel, swapped)) = rows_kernel(c) else { return contract_loops(c, a, a_shape, b, b_shape) };
+            let (matrix, vector, shape) = if swapped { (b, a, b_shape) } else { (a, b, a_shape) };
+            match kernel {
+                RowsKernel::Dot => {
+                    let mut out = vec![0.0; shape[0]];
+                    rows::rows_dot(matrix, vector, &mut out);
                     out
                 }
-                Some(RowsKernel::Axpy) => {
+                RowsKernel::Axpy => {
+                    let d = shape[1];
                     let mut out = vec![0.0; d];
-                    let chunk = chunk_size(rows);
-                    for (x, r) in a.chunks((chunk * d).max(1)).zip(b.chunks(chunk)) {
+                    let chunk = chunk_size(shape[0]);
+                    if shape[0] <= chunk {
+                        rows::rows_axpy(matrix, vector, &mut out);
+                        return out;
+                    }
+                    for (n, weights) in vector.chunks(chunk).enumerate() {
                         let mut total = vec![0.0; d];
-                        rows::rows_axpy(x, r, &mut total);
+                        rows::rows_axpy(&matrix[n * chunk * d..], weights, &mut total);
                         out.iter_mut().zip(&total).for_each(|(o, t)| *o += t);
                     }
                     out
                 }
-                // Refused by the validator.
-                None => contract_loops(c, a, a_shape, b, b_shape),
             }
         }
         Some(ContractKind::Gemm) => matrix_product(c, a, a_shape, b, b_shape),

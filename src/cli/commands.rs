@@ -1,0 +1,349 @@
+//! The commands but `fit`: each opens a program, asks the driver, and prints.
+
+use super::Exit;
+use super::arguments::{Bench, Check, Eval, Explain, Grad, Ir, Precision, Run, Test};
+use super::output::Output;
+use super::{files, report, strategies};
+use crate::base::source::Sources;
+use crate::data;
+use crate::diagnostic::{Diagnostic, codes, has_errors, render};
+use crate::driver::compile::Backend;
+use crate::driver::session::{Session, check_file, check_source, command_expr, read_text};
+use crate::driver::{Refusal, Stage, bench as benches, eval as evaluation, grad as gradients, stages};
+use crate::runtime::executable::Array;
+use crate::syntax::parser::{NodeIds, parse_file};
+use crate::syntax::print;
+use crate::syntax::tree::Expr;
+use crate::types::program::Checked;
+use serde_json::json;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A checked program with its data, to be bound.
+pub struct Opened {
+    pub checked: Checked,
+    pub data: HashMap<String, Array>,
+    /// With the command line's expression, if there is one.
+    pub sources: Arc<Sources>,
+    pub data_files: Vec<String>,
+}
+
+impl Opened {
+    pub fn session(&self) -> Result<Session<'_>, Refusal> {
+        Session::new(&self.checked, &self.data, self.sources.clone())
+    }
+}
+
+/// Who runs programs; the error is one of usage.
+pub fn backend(run: &Run) -> Result<Backend, String> {
+    if run.precision == Precision::F32 {
+        return Err("`--precision f32` is not supported yet".to_string());
+    }
+    if run.interpret {
+        return Ok(Backend::Interpreter);
+    }
+    match run.threads {
+        Some(0) => Err("`--threads` is at least 1".to_string()),
+        Some(threads) => Ok(Backend::Machine { threads }),
+        None => Ok(Backend::Machine { threads: std::thread::available_parallelism().map_or(1, usize::from) }),
+    }
+}
+
+/// Reads, checks, and reads data. Warnings are printed.
+pub fn open(file: &Path, run: &Run, output: &Output) -> Result<Opened, Refusal> {
+    open_text(file, run, output, |_| Ok(None))
+}
+
+/// The same, with a text that may take the file's place once it has been checked.
+pub fn open_text(
+    file: &Path,
+    run: &Run,
+    output: &Output,
+    edit: impl FnOnce(&Checked) -> Result<Option<String>, Refusal>,
+) -> Result<Opened, Refusal> {
+    let (mut checked, mut warnings) = check_file(file).require()?;
+    if let Some(text) = edit(&checked)? {
+        (checked, warnings) = check_source(file, &text).require()?;
+    }
+    output.diagnostics(&warnings, &checked.sources);
+    let (data, data_files) = load_data(&checked, file, &run.data)?;
+    let sources = checked.sources.clone();
+    Ok(Opened { checked, data, sources, data_files })
+}
+
+fn load_data(checked: &Checked, file: &Path, given: &[String]) -> Result<(HashMap<String, Array>, Vec<String>), Refusal> {
+    let refuse = |diagnostics| Refusal { diagnostics, sources: checked.sources.clone() };
+    let mut paths = given.to_vec();
+    if paths.is_empty()
+        && let Some(path) = data::default_path(file)
+    {
+        paths.push(path.display().to_string());
+    }
+    let raw = data::load(&paths).map_err(refuse)?;
+    let bound = data::bind_program(checked, &raw).map_err(refuse)?;
+    Ok((bound, paths))
+}
+
+/// The objective of the command line, if there is one; the sources then hold it.
+fn given_objective(opened: &mut Opened, text: Option<&str>) -> Result<Option<Expr>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    let (expr, sources) = command_expr(&opened.checked, text)?;
+    opened.sources = sources;
+    Ok(Some(expr))
+}
+
+pub fn check(arguments: &Check, output: &Output) -> Exit {
+    let found = check_file(&arguments.file);
+    output.diagnostics(&found.diagnostics, &found.sources);
+    let list: Vec<_> = found.diagnostics.iter().map(|d| render::json(d, &found.sources)).collect();
+    let wrong = has_errors(&found.diagnostics) || found.checked.is_none();
+    output.result(
+        || if wrong { String::new() } else { format!("{}: no errors\n", arguments.file.display()) },
+        || json!({ "diagnostics": list }),
+    );
+    if wrong { Exit::Wrong } else { Exit::Fine }
+}
+
+pub fn grad(arguments: &Grad, output: &Output) -> Exit {
+    let backend = match backend(&arguments.run) {
+        Ok(backend) => backend,
+        Err(message) => return output.usage(&message),
+    };
+    if arguments.samples == 0 || arguments.particles == 0 {
+        return output.usage("`--samples` and `--particles` are at least 1");
+    }
+    let found = (|| {
+        let mut opened = open(&arguments.file, &arguments.run, output)?;
+        let given = given_objective(&mut opened, arguments.objective.as_deref())?;
+        let settings = files::settings(&arguments.values)
+            .map_err(|d| Refusal { diagnostics: vec![d], sources: opened.sources.clone() })?;
+        let session = opened.session()?;
+        let objective = match &given {
+            Some(expr) => expr,
+            None => {
+                let line = session.fit_line()?;
+                session.objective_of(line)
+            }
+        };
+        let options = gradients::GradOptions {
+            seed: arguments.run.seed,
+            samples: arguments.samples,
+            particles: arguments.particles,
+            settings,
+            backend,
+        };
+        gradients::run(&session, objective, &options)
+    })();
+    let found = match found {
+        Ok(found) => found,
+        Err(refusal) => return output.refusal(&refusal),
+    };
+    output.result(
+        || {
+            let rows: Vec<Vec<String>> =
+                found.gradient.iter().map(|(name, e)| vec![name.clone(), report::with_error(*e)]).collect();
+            let how = if found.exact { "exact".to_string() } else { format!("{} samples", found.samples) };
+            format!("value  {}  ({how})\n\n{}", report::with_error(found.value), report::table(&["", "gradient"], &rows))
+        },
+        || {
+            let gradient: serde_json::Map<_, _> =
+                found.gradient.iter().map(|(name, e)| (name.clone(), report::estimate_json(*e))).collect();
+            json!({
+                "value": report::estimate_json(found.value),
+                "samples": found.samples,
+                "exact": found.exact,
+                "gradient": gradient,
+            })
+        },
+    );
+    Exit::Fine
+}
+
+pub fn eval(arguments: &Eval, output: &Output) -> Exit {
+    let backend = match backend(&arguments.run) {
+        Ok(backend) => backend,
+        Err(message) => return output.usage(&message),
+    };
+    if arguments.samples == 0 {
+        return output.usage("`--samples` is at least 1");
+    }
+    let found = (|| {
+        let mut opened = open(&arguments.file, &arguments.run, output)?;
+        let (expr, sources) = command_expr(&opened.checked, &arguments.expression)?;
+        opened.sources = sources;
+        let settings = files::settings(&arguments.values)
+            .map_err(|d| Refusal { diagnostics: vec![d], sources: opened.sources.clone() })?;
+        let session = opened.session()?;
+        let options =
+            evaluation::EvalOptions { seed: arguments.run.seed, samples: arguments.samples, settings, backend };
+        evaluation::run(&session, &expr, &options)
+    })();
+    let found = match found {
+        Ok(found) => found,
+        Err(refusal) => return output.refusal(&refusal),
+    };
+    let value = |leaf: &evaluation::Leaf| {
+        let mut values = leaf.values.iter();
+        report::nested(&leaf.shape, &mut || match values.next() {
+            Some(e) if found.exact => json!(e.mean),
+            Some(e) => report::estimate_json(*e),
+            None => serde_json::Value::Null,
+        })
+    };
+    output.result(
+        || {
+            let mut text = String::new();
+            for leaf in &found.leaves {
+                let prefix = if found.leaves.len() > 1 { format!("{}  ", leaf.name) } else { String::new() };
+                let shown = match (found.exact, leaf.values.as_slice()) {
+                    (true, [e]) if leaf.shape.is_empty() => format!("{}", e.mean),
+                    (false, [e]) if leaf.shape.is_empty() => {
+                        format!("{}  ({} samples)", report::with_error(*e), found.samples)
+                    }
+                    _ => value(leaf).to_string(),
+                };
+                text.push_str(&format!("{prefix}{shown}\n"));
+            }
+            text
+        },
+        || {
+            let value = match found.leaves.as_slice() {
+                [one] => value(one),
+                many => serde_json::Value::Object(many.iter().map(|l| (l.name.clone(), value(l))).collect()),
+            };
+            json!({ "value": value, "samples": found.samples })
+        },
+    );
+    Exit::Fine
+}
+
+pub fn bench(arguments: &Bench, output: &Output, started: Instant) -> Exit {
+    let backend = match backend(&arguments.run) {
+        Ok(backend) => backend,
+        Err(message) => return output.usage(&message),
+    };
+    let options = benches::BenchOptions { particles: arguments.particles, seconds: arguments.seconds, backend };
+    let load = |checked: &Checked| load_data(checked, &arguments.file, &arguments.run.data).map(|(data, _)| data);
+    let found = match benches::run(&arguments.file, load, &options, started) {
+        Ok(found) => found,
+        Err(refusal) => return output.refusal(&refusal),
+    };
+    output.result(
+        || {
+            let ms = |x: f64| format!("{x:.2} ms");
+            let us = |x: f64| format!("{x:.2} µs");
+            let rows = vec![
+                vec!["read data".to_string(), ms(found.read_ms)],
+                vec!["check".to_string(), ms(found.check_ms)],
+                vec!["compile".to_string(), ms(found.compile_ms)],
+                vec!["first gradient, from process start".to_string(), ms(found.first_gradient_ms)],
+                vec!["step, 10th percentile".to_string(), us(found.step_us_p10)],
+                vec!["step, median".to_string(), us(found.step_us_median)],
+            ];
+            let note = format!("{} steps of {} particles", found.steps, found.particles);
+            format!("{}{note}\n", report::table(&["", "time"], &rows))
+        },
+        || {
+            json!({
+                "read_ms": found.read_ms,
+                "check_ms": found.check_ms,
+                "compile_ms": found.compile_ms,
+                "first_gradient_ms": found.first_gradient_ms,
+                "step_us": { "p10": found.step_us_p10, "median": found.step_us_median },
+                "steps": found.steps,
+                "particles": found.particles,
+            })
+        },
+    );
+    Exit::Fine
+}
+
+pub fn explain(arguments: &Explain, output: &Output) -> Exit {
+    if let Some(page) = codes::page(&arguments.what) {
+        output.result(|| page.to_string(), || json!({ "code": arguments.what.to_ascii_uppercase(), "page": page }));
+        return Exit::Fine;
+    }
+    let looks_like_code = arguments.what.len() == 5
+        && arguments.what.starts_with(['E', 'e', 'W', 'w'])
+        && arguments.what[1..].chars().all(|c| c.is_ascii_digit());
+    if looks_like_code {
+        return output.usage(&format!("there is no code `{}`", arguments.what));
+    }
+    match check_file(Path::new(&arguments.what)).require() {
+        Ok((checked, warnings)) => {
+            output.diagnostics(&warnings, &checked.sources);
+            let found = strategies::explain(&checked);
+            output.result(|| found.text(), || found.json());
+            Exit::Fine
+        }
+        Err(refusal) => output.refusal(&refusal),
+    }
+}
+
+pub fn ir(arguments: &Ir, output: &Output) -> Exit {
+    if let Err(message) = backend(&arguments.run) {
+        return output.usage(&message);
+    }
+    let Some(stage) = Stage::by_name(&arguments.stage) else {
+        return output.usage(&format!("there is no stage `{}`", arguments.stage));
+    };
+    match stage_text(arguments, stage, output) {
+        Ok(text) => {
+            output.result(|| text.clone(), || json!({ "stage": arguments.stage, "text": text }));
+            Exit::Fine
+        }
+        Err(refusal) => output.refusal(&refusal),
+    }
+}
+
+fn stage_text(arguments: &Ir, stage: Stage, output: &Output) -> Result<String, Refusal> {
+    match stage {
+        Stage::Syntax => return syntax_text(&arguments.file),
+        Stage::Types => {
+            let (checked, _) = check_file(&arguments.file).require()?;
+            return Ok(crate::types::print_types(&checked));
+        }
+        Stage::Sites | Stage::Derived | Stage::Gradient | Stage::Core | Stage::Loops | Stage::Code => {}
+    }
+    let mut opened = open(&arguments.file, &arguments.run, output)?;
+    let given = given_objective(&mut opened, arguments.objective.as_deref())?;
+    let session = opened.session()?;
+    let (objective, particles) = match &given {
+        Some(expr) => (expr, arguments.particles.unwrap_or(1)),
+        None => {
+            let line = session.fit_line()?;
+            let particles = match arguments.particles {
+                Some(n) => n,
+                None => session.particles(line, crate::driver::fit::PARTICLES)?,
+            };
+            (session.objective_of(line), particles)
+        }
+    };
+    stages::run(&session, objective, particles, stage)
+}
+
+/// The tree of a file, printed.
+fn syntax_text(path: &Path) -> Result<String, Refusal> {
+    let text = read_text(path).map_err(|d| Refusal { diagnostics: vec![d], sources: Arc::default() })?;
+    let mut sources = Sources::default();
+    let file = sources.add(path.display().to_string(), text, false);
+    let (tree, diagnostics) = parse_file(&sources, file, &mut NodeIds::default());
+    if has_errors(&diagnostics) {
+        return Err(Refusal { diagnostics, sources: Arc::new(sources) });
+    }
+    Ok(print::file(&tree))
+}
+
+pub fn test(arguments: &Test, output: &Output) -> Exit {
+    let backend = match backend(&arguments.run) {
+        Ok(backend) => backend,
+        Err(message) => return output.usage(&message),
+    };
+    let _ = backend;
+    output.refusal(&Refusal {
+        diagnostics: vec![Diagnostic::bare("E0590", "`test` items cannot be run yet")],
+        sources: Arc::default(),
+    })
+}

@@ -1,0 +1,371 @@
+//! Binding: variables of files to declared types.
+//!
+//! Sizes and bounds are expressions over data that were declared before, so declarations are bound in order and the
+//! caller evaluates each one's sizes and bounds with what is bound so far.
+
+use super::json::flatten;
+use super::raw::{Cell, RawData, RawValue};
+use crate::base::source::Span;
+use crate::diagnostic::Diagnostic;
+use crate::runtime::executable::{Array, Values};
+use std::collections::HashMap;
+
+/// What a `data` item declares.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    pub name: String,
+    /// The item, for messages.
+    pub span: Span,
+    /// The type as written: `real<lower=0>[J]`.
+    pub ty: String,
+    pub scalar: Scalar,
+    /// `real?`: `null` and NaN are admitted and become NaN.
+    pub optional: bool,
+    /// With a default a missing variable is no error; it stays out of the result.
+    pub has_default: bool,
+    pub constraint: Constraint,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scalar {
+    Real,
+    Int,
+    Bool,
+}
+
+/// A constraint on whole vectors (the last axis) or matrices (the last two).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Constraint {
+    #[default]
+    None,
+    Simplex,
+    Ordered,
+    PositiveOrdered,
+    UnitVector,
+    CholeskyCorr,
+    CholeskyCov,
+    CorrMatrix,
+    CovMatrix,
+}
+
+/// Sizes and bounds of a declaration, evaluated.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    /// All axes, those of a constraint (`simplex[K]`) last.
+    pub sizes: Vec<usize>,
+    pub lower: Option<Bound>,
+    pub upper: Option<Bound>,
+}
+
+/// A bound: one number, or one for each element (row-major).
+#[derive(Clone, Debug)]
+pub enum Bound {
+    One(f64),
+    Each(Vec<f64>),
+}
+
+impl Bound {
+    fn at(&self, index: usize) -> f64 {
+        match self {
+            Bound::One(x) => *x,
+            Bound::Each(list) => list.get(index).copied().unwrap_or(f64::NAN),
+        }
+    }
+}
+
+/// How much a constraint may be missed by rounding in a file.
+const CONSTRAINT_TOLERANCE: f64 = 1e-6;
+
+/// Binds all declarations in order; `shape` evaluates sizes and bounds of one with the data bound so far. All errors
+/// are collected; a declaration whose sizes depend on one that failed is passed over (`shape` then returns `None`).
+pub fn bind(
+    raw: &RawData,
+    declarations: &[Declaration],
+    mut shape: impl FnMut(&Declaration, &HashMap<String, Array>) -> Result<Option<Shape>, Diagnostic>,
+) -> Result<HashMap<String, Array>, Vec<Diagnostic>> {
+    let mut bound: HashMap<String, Array> = HashMap::new();
+    let mut errors = Vec::new();
+    for declaration in declarations {
+        let Some(variable) = raw.get(&declaration.name) else {
+            if !declaration.has_default {
+                errors.push(missing(raw, declaration));
+            }
+            continue;
+        };
+        let evaluated = match shape(declaration, &bound) {
+            Ok(Some(evaluated)) => evaluated,
+            Ok(None) => continue,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
+        match one(declaration, &variable.origin, &variable.value, &evaluated) {
+            Ok(array) => {
+                bound.insert(declaration.name.clone(), array);
+            }
+            Err(error) => errors.push(*error),
+        }
+    }
+    if errors.is_empty() { Ok(bound) } else { Err(errors) }
+}
+
+fn missing(raw: &RawData, declaration: &Declaration) -> Diagnostic {
+    let name = &declaration.name;
+    let error = Diagnostic::error("E0503", declaration.span, format!("data `{name}` is missing"))
+        .label(format!("expected a value of type `{}`", declaration.ty));
+    let names = raw.names();
+    if names.is_empty() {
+        return error.note("no data file was given").fix("pass one with `--data FILE`");
+    }
+    match names.iter().find(|n| n.eq_ignore_ascii_case(name)) {
+        Some(near) => error.fix(format!("the data have `{near}`")),
+        None => error.note(format!("the data have {}", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "))),
+    }
+}
+
+fn one(declaration: &Declaration, origin: &str, value: &RawValue, shape: &Shape) -> Result<Array, Box<Diagnostic>> {
+    let name = &declaration.name;
+    let fail = |code, message: String| {
+        Box::new(
+            Diagnostic::error(code, declaration.span, message)
+                .label(format!("declared `{}`", declaration.ty))
+                .note(format!("read from {origin}")),
+        )
+    };
+    let (found, cells) = match value {
+        RawValue::Json(json) => match flatten(json) {
+            Ok(flat) => flat,
+            Err(why) => return Err(fail("E0508", format!("data `{name}` is ragged: {why}"))),
+        },
+        RawValue::Table { shape: found, cells } => {
+            let same_count = found.iter().product::<usize>() == shape.sizes.iter().product::<usize>();
+            // A column may stand for a scalar (one row) or for a matrix with one column.
+            let fits = same_count && found.iter().filter(|&&n| n != 1).eq(shape.sizes.iter().filter(|&&n| n != 1));
+            (if fits { shape.sizes.clone() } else { found.clone() }, cells.clone())
+        }
+    };
+    let empty = cells.is_empty() && shape.sizes.contains(&0) && found.len() <= shape.sizes.len();
+    if found != shape.sizes && !empty {
+        return Err(fail(
+            "E0504",
+            format!("data `{name}` has the wrong shape: expected {}, found {}", shown(&shape.sizes), shown(&found)),
+        ));
+    }
+    let place = |index: usize| format!("{name}{}", subscript(index, &shape.sizes));
+    for (i, cell) in cells.iter().enumerate() {
+        if let Cell::Text(text) = cell {
+            return Err(fail("E0505", format!("`{}` is {text:?}, expected {}", place(i), scalar_name(declaration.scalar))));
+        }
+        let absent = match cell {
+            Cell::Missing => true,
+            Cell::Real(x) => x.is_nan(),
+            _ => false,
+        };
+        if absent && !declaration.optional {
+            let error = fail("E0507", format!("`{}` is missing (null or NaN)", place(i)));
+            return Err(Box::new(error.fix(if declaration.scalar == Scalar::Real {
+                "declare it `real?` to skip missing observations, or mend the file"
+            } else {
+                "mend the file"
+            })));
+        }
+    }
+    let values = match declaration.scalar {
+        Scalar::Real => {
+            let mut list = Vec::with_capacity(cells.len());
+            for (i, cell) in cells.iter().enumerate() {
+                list.push(match cell {
+                    #[expect(clippy::cast_precision_loss, reason = "an int of a file is a real of the program")]
+                    Cell::Int(n) => *n as f64,
+                    Cell::Real(x) => *x,
+                    Cell::Missing | Cell::Text(_) => f64::NAN,
+                    Cell::Bool(b) => return Err(fail("E0505", format!("`{}` is {b}, expected a real", place(i)))),
+                });
+            }
+            Values::Real(list)
+        }
+        Scalar::Int => {
+            let mut list = Vec::with_capacity(cells.len());
+            for (i, cell) in cells.iter().enumerate() {
+                list.push(match cell {
+                    Cell::Int(n) => *n,
+                    #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+                    Cell::Real(x) if x.fract() == 0.0 && x.abs() <= 9_007_199_254_740_992.0 => *x as i64,
+                    Cell::Real(x) => return Err(fail("E0505", format!("`{}` is {x}, expected an int", place(i)))),
+                    Cell::Bool(b) => return Err(fail("E0505", format!("`{}` is {b}, expected an int", place(i)))),
+                    Cell::Missing | Cell::Text(_) => {
+                        return Err(fail("E0507", format!("`{}` is missing (null or NaN); only reals may be", place(i))));
+                    }
+                });
+            }
+            Values::Int(list)
+        }
+        Scalar::Bool => {
+            let mut list = Vec::with_capacity(cells.len());
+            for (i, cell) in cells.iter().enumerate() {
+                list.push(match cell {
+                    Cell::Bool(b) => *b,
+                    Cell::Int(n @ (0 | 1)) => *n == 1,
+                    Cell::Int(n) => return Err(fail("E0505", format!("`{}` is {n}, expected a bool", place(i)))),
+                    Cell::Real(x) => return Err(fail("E0505", format!("`{}` is {x}, expected a bool", place(i)))),
+                    Cell::Missing | Cell::Text(_) => {
+                        return Err(fail("E0507", format!("`{}` is missing (null or NaN); only reals may be", place(i))));
+                    }
+                });
+            }
+            Values::Bool(list)
+        }
+    };
+    check_bounds(&values, shape).map_err(|(i, value, bound)| fail("E0506", format!("`{}` is {value}, expected {bound}", place(i))))?;
+    if let Values::Real(list) = &values {
+        check_constraint(declaration.constraint, list, &shape.sizes).map_err(|(i, why)| {
+            let at = if i < list.len() { place(i) } else { name.clone() };
+            fail("E0506", format!("`{at}`: {why}"))
+        })?;
+    }
+    Ok(Array { shape: shape.sizes.clone(), values })
+}
+
+/// The first element outside its bounds: its index, its value, the bound in words. NaN (an absent optional) passes.
+fn check_bounds(values: &Values, shape: &Shape) -> Result<(), (usize, String, String)> {
+    let check = |i: usize, x: f64, text: &dyn Fn() -> String| {
+        if let Some(lower) = shape.lower.as_ref().map(|b| b.at(i))
+            && x < lower
+        {
+            return Err((i, text(), format!("at least {lower}")));
+        }
+        if let Some(upper) = shape.upper.as_ref().map(|b| b.at(i))
+            && x > upper
+        {
+            return Err((i, text(), format!("at most {upper}")));
+        }
+        Ok(())
+    };
+    match values {
+        Values::Real(list) => list.iter().enumerate().try_for_each(|(i, x)| check(i, *x, &|| x.to_string())),
+        #[expect(clippy::cast_precision_loss, reason = "bounds are compared as reals")]
+        Values::Int(list) => list.iter().enumerate().try_for_each(|(i, n)| check(i, *n as f64, &|| n.to_string())),
+        Values::Bool(_) => Ok(()),
+    }
+}
+
+/// The first place where a constraint fails: index of an element and the reason.
+fn check_constraint(constraint: Constraint, list: &[f64], sizes: &[usize]) -> Result<(), (usize, String)> {
+    let last = sizes.last().copied().unwrap_or(1).max(1);
+    let vectors = list.chunks(last).enumerate().map(|(i, v)| (i * last, v));
+    match constraint {
+        Constraint::None => Ok(()),
+        Constraint::Simplex => {
+            for (at, v) in vectors {
+                if let Some(i) = v.iter().position(|x| *x < 0.0) {
+                    return Err((at + i, format!("{} in a simplex, expected at least 0", v[i])));
+                }
+                let sum: f64 = v.iter().sum();
+                if (sum - 1.0).abs() > CONSTRAINT_TOLERANCE {
+                    return Err((at, format!("this simplex sums to {sum}, expected 1")));
+                }
+            }
+            Ok(())
+        }
+        Constraint::Ordered | Constraint::PositiveOrdered => {
+            for (at, v) in vectors {
+                if let Some(i) = v.windows(2).position(|w| w[0] >= w[1]) {
+                    return Err((at + i + 1, format!("{} does not come after {}", v[i + 1], v[i])));
+                }
+                if constraint == Constraint::PositiveOrdered && v.first().is_some_and(|x| *x < 0.0) {
+                    return Err((at, format!("{}, expected at least 0", v[0])));
+                }
+            }
+            Ok(())
+        }
+        Constraint::UnitVector => {
+            for (at, v) in vectors {
+                let norm: f64 = v.iter().map(|x| x * x).sum();
+                if (norm - 1.0).abs() > CONSTRAINT_TOLERANCE {
+                    return Err((at, format!("the squares sum to {norm}, expected 1")));
+                }
+            }
+            Ok(())
+        }
+        Constraint::CholeskyCorr | Constraint::CholeskyCov | Constraint::CorrMatrix | Constraint::CovMatrix => list
+            .chunks(last * last)
+            .enumerate()
+            .try_for_each(|(i, m)| check_matrix(constraint, m, last).map_err(|(j, why)| (i * last * last + j, why))),
+    }
+}
+
+fn check_matrix(constraint: Constraint, m: &[f64], n: usize) -> Result<(), (usize, String)> {
+    if m.len() != n * n {
+        return Err((0, "expected a square matrix".to_string()));
+    }
+    let triangular = matches!(constraint, Constraint::CholeskyCorr | Constraint::CholeskyCov);
+    let mut factor = vec![0.0; n * n];
+    for i in 0..n {
+        for j in 0..n {
+            let x = m[i * n + j];
+            if triangular && j > i && x != 0.0 {
+                return Err((i * n + j, format!("{x} above the diagonal, expected 0")));
+            }
+            if !triangular && (x - m[j * n + i]).abs() > CONSTRAINT_TOLERANCE * (1.0 + x.abs()) {
+                return Err((i * n + j, format!("{x}, where its mirror image is {}: not symmetric", m[j * n + i])));
+            }
+        }
+        let square: f64 = (0..=i).map(|j| m[i * n + j] * m[i * n + j]).sum();
+        let diagonal = m[i * n + i];
+        match constraint {
+            Constraint::CholeskyCorr if (square - 1.0).abs() > CONSTRAINT_TOLERANCE => {
+                return Err((i * n, format!("the squares of this row sum to {square}, expected 1")));
+            }
+            Constraint::CorrMatrix if (diagonal - 1.0).abs() > CONSTRAINT_TOLERANCE => {
+                return Err((i * n + i, format!("{diagonal} on the diagonal, expected 1")));
+            }
+            _ => {}
+        }
+        if triangular && diagonal <= 0.0 {
+            return Err((i * n + i, format!("{diagonal} on the diagonal, expected more than 0")));
+        }
+        if !triangular {
+            for j in 0..=i {
+                let dot: f64 = (0..j).map(|k| factor[i * n + k] * factor[j * n + k]).sum();
+                let rest = m[i * n + j] - dot;
+                if i == j && (rest <= 0.0 || rest.is_nan()) {
+                    return Err((i * n + i, "the matrix is not positive definite".to_string()));
+                }
+                factor[i * n + j] = if i == j { rest.sqrt() } else { rest / factor[j * n + j] };
+            }
+        }
+    }
+    Ok(())
+}
+
+fn scalar_name(scalar: Scalar) -> &'static str {
+    match scalar {
+        Scalar::Real => "a real",
+        Scalar::Int => "an int",
+        Scalar::Bool => "a bool",
+    }
+}
+
+fn shown(shape: &[usize]) -> String {
+    match shape {
+        [] => "a scalar".to_string(),
+        sizes => format!("[{}]", sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// `[1, 2]` of a row-major index, counting from 0; empty for a scalar.
+fn subscript(index: usize, shape: &[usize]) -> String {
+    if shape.is_empty() {
+        return String::new();
+    }
+    let mut rest = index;
+    let mut parts: Vec<String> = Vec::new();
+    for &size in shape.iter().rev() {
+        let size = size.max(1);
+        parts.push((rest % size).to_string());
+        rest /= size;
+    }
+    parts.reverse();
+    format!("[{}]", parts.join(","))
+}

@@ -1,0 +1,93 @@
+//! From Core with sites to something that runs: derive, differentiate, optimise, lower, generate.
+
+use crate::ad;
+use crate::codegen;
+use crate::diagnostic::Diagnostic;
+use crate::estimate;
+use crate::ir::core::{Program, Role};
+use crate::ir::interpret::Interpreter;
+use crate::lower;
+use crate::opt;
+use crate::runtime::executable::{Array, Executable};
+use crate::runtime::pool::Pool;
+use crate::specialize::programs::Sited;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Who runs a program. Both give the same bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    Interpreter,
+    /// Machine code on so many threads.
+    Machine {
+        threads: usize,
+    },
+}
+
+/// Sites eliminated: the first output is the value.
+pub fn derived(sited: Sited<'_>) -> Result<Program, Vec<Diagnostic>> {
+    let Sited { program, mut table } = sited;
+    estimate::derive(program, &mut table)
+}
+
+/// With the gradient in parameters, not yet optimised after differentiation.
+pub fn gradient(derived: Program) -> Result<Program, Vec<Diagnostic>> {
+    let before = opt::before_ad(derived);
+    ad::reverse(&before, Role::Param).map_err(|e| {
+        vec![
+            Diagnostic::bare("E0313", format!("the objective cannot be differentiated: {e}"))
+                .note("an operation without derivative is reached by a parameter"),
+        ]
+    })
+}
+
+/// Value and gradient, ready to be lowered.
+pub fn with_gradient(derived: Program) -> Result<Program, Vec<Diagnostic>> {
+    Ok(opt::after_ad(gradient(derived)?))
+}
+
+/// The value alone, ready to be lowered.
+pub fn value_only(derived: Program) -> Program {
+    opt::after_ad(opt::before_ad(derived))
+}
+
+/// A runnable program with its data bound.
+pub fn executable(program: &Program, data: &[Array], backend: Backend) -> Result<Box<dyn Executable>, Vec<Diagnostic>> {
+    let internal = |stage: &str, message: String| {
+        vec![
+            Diagnostic::bare("E0690", format!("{stage} failed: {message}"))
+                .note("this is a defect of Provi; the interpreter may still run the program (`--interpret`)"),
+        ]
+    };
+    match backend {
+        Backend::Interpreter => {
+            let run = Interpreter::new(Arc::new(program.clone()), data).map_err(|m| internal("interpretation", m))?;
+            Ok(Box::new(run))
+        }
+        Backend::Machine { threads } => {
+            let nests = lower::lower(program).map_err(|e| internal("lowering", e.to_string()))?;
+            let code = codegen::compile(nests, data, &pool(threads)).map_err(|e| internal("code generation", e.to_string()))?;
+            Ok(Box::new(code))
+        }
+    }
+}
+
+/// The resident pool of a thread count, made on first use: programs of one process share it.
+fn pool(threads: usize) -> Arc<Pool> {
+    static POOLS: Mutex<Vec<(usize, Arc<Pool>)>> = Mutex::new(Vec::new());
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, pool)) = pools.iter().find(|p| p.0 == threads) {
+        return pool.clone();
+    }
+    let pool = Arc::new(Pool::new(threads.max(1)));
+    pools.push((threads, pool.clone()));
+    pool
+}
+
+/// True if a step of the program draws random numbers.
+pub fn is_random(program: &Program) -> bool {
+    use crate::ir::core::Stmt;
+    fn any(stmts: &[Stmt]) -> bool {
+        stmts.iter().any(|s| matches!(s, Stmt::Draw(_)) || s.regions().iter().any(|r| any(&r.stmts)))
+    }
+    any(&program.step.stmts)
+}

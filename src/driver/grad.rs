@@ -1,0 +1,159 @@
+//! `provi grad`: value and gradient of an objective at given parameters, with standard errors, in the declared
+//! (constrained) parameters.
+
+use super::Refusal;
+use super::compile::{self, Backend};
+use super::model::{initial, objective};
+use super::session::{Session, param_shapes, scalar_names};
+use crate::diagnostic::Diagnostic;
+use crate::inference::gradient::gradient_estimate;
+use crate::inference::summary::Estimate;
+use crate::runtime::executable::{Array, Stream, Values};
+use crate::specialize::machine::Space;
+use crate::specialize::programs;
+use crate::syntax::tree::Expr;
+use std::collections::HashMap;
+
+/// Values by declared name or scalar name (`m`, `l[0]`).
+pub type Settings = HashMap<String, Array>;
+
+#[derive(Clone, Debug)]
+pub struct GradOptions {
+    pub seed: u64,
+    pub samples: usize,
+    pub particles: usize,
+    pub settings: Settings,
+    pub backend: Backend,
+}
+
+#[derive(Clone, Debug)]
+pub struct GradReport {
+    pub value: Estimate,
+    pub samples: usize,
+    pub gradient: Vec<(String, Estimate)>,
+    /// The objective draws no random number: its value and gradient are exact.
+    pub exact: bool,
+}
+
+/// The gradient of `expr`. A deterministic objective is evaluated once, with errors of zero.
+pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> Result<GradReport, Refusal> {
+    let found = objective(session, expr, Space::Constrained, options.particles)?;
+    let data = session.data_of(&found.program);
+    let mut run = compile::executable(&found.program, &data, options.backend).map_err(|d| session.refuse(d))?;
+    let params = declared_values(session, &found.params, &options.settings)?;
+    let exact = !compile::is_random(&found.program);
+    let samples = if exact { 1 } else { options.samples };
+    let mut out = vec![0.0; run.output_len()];
+    let n = params.len();
+    let estimate = gradient_estimate(n, samples, options.seed, |stream, gradient| {
+        let status = run.step(&params, &[], &[], stream, &mut out);
+        gradient.copy_from_slice(&out[1..=n]);
+        (out[0], status)
+    })
+    .map_err(|bad| {
+        let what = match bad.status {
+            crate::runtime::executable::Status::Check(k) => {
+                let check = found.program.checks.get(k as usize);
+                return session.refuse(vec![
+                    match check {
+                        Some(c) => Diagnostic {
+                            primary: c
+                                .span
+                                .map(|span| crate::diagnostic::Label { span, text: "fails when it runs".to_owned() }),
+                            ..Diagnostic::bare("E0602", c.message.clone())
+                        },
+                        None => Diagnostic::bare("E0602", "a check failed"),
+                    }
+                    .note(format!("sample {} with seed {}", bad.stream.step, bad.stream.seed)),
+                ]);
+            }
+            crate::runtime::executable::Status::Domain => "an operation left its domain",
+            crate::runtime::executable::Status::Fine => "the value or gradient is not a number",
+        };
+        session.refuse(vec![
+            Diagnostic::bare("E0603", format!("{what} (value {})", bad.value))
+                .note(format!("sample {} with seed {} replays it", bad.stream.step, bad.stream.seed)),
+        ])
+    })?;
+    let fix = |e: Estimate| if exact { Estimate { mean: e.mean, mcse: 0.0 } } else { e };
+    let names = found.params.iter().flat_map(|(name, shape)| scalar_names(name, shape));
+    Ok(GradReport {
+        value: fix(estimate.value),
+        samples,
+        gradient: names.zip(estimate.gradient.into_iter().map(fix)).collect(),
+        exact,
+    })
+}
+
+/// Declared initial values on the constrained scale, with the settings applied.
+pub fn declared_values(
+    session: &Session<'_>,
+    params: &[(String, Vec<usize>)],
+    settings: &Settings,
+) -> Result<Vec<f64>, Refusal> {
+    let names: Vec<String> = params.iter().map(|p| p.0.clone()).collect();
+    let mut values = if names.is_empty() {
+        Vec::new()
+    } else {
+        let free = initial(session, &names)?;
+        let program = programs::constrained_params(&session.bound, &names).map_err(|d| session.refuse(d))?;
+        if param_shapes(&program).iter().map(|p| &p.0).ne(&names) {
+            return Err(session.refuse_with("E0690", "parameters of the objective and of their constraints differ"));
+        }
+        session.run_once(&program, &free, Stream { seed: 0, step: 0 })?
+    };
+    let mut used = Vec::new();
+    let mut offset = 0;
+    for (name, shape) in params {
+        let len: usize = shape.iter().product();
+        if let Some(array) = settings.get(name) {
+            used.push(name.clone());
+            let numbers = numbers(array);
+            if numbers.len() != len {
+                return Err(
+                    session.refuse_with("E0523", format!("`{name}` has {len} numbers, {} were given", numbers.len()))
+                );
+            }
+            values[offset..offset + len].copy_from_slice(&numbers);
+        }
+        for (k, scalar) in scalar_names(name, shape).into_iter().enumerate() {
+            if let Some(array) = settings.get(&scalar)
+                && scalar != *name
+            {
+                let numbers = numbers(array);
+                let [x] = numbers[..] else {
+                    return Err(session.refuse_with("E0523", format!("`{scalar}` is a single number")));
+                };
+                values[offset + k] = x;
+                used.push(scalar);
+            }
+        }
+        offset += len;
+    }
+    let mut unknown: Vec<&String> = settings.keys().filter(|k| !used.contains(k)).collect();
+    unknown.sort();
+    // A parameter file may hold more than this objective reads; a name that no parameter has is an error.
+    let declared = session.checked.items.items.iter().filter_map(|e| match &e.item.kind {
+        crate::syntax::tree::ItemKind::Param { name, .. } => Some(name.text.clone()),
+        _ => None,
+    });
+    let declared: Vec<String> = declared.collect();
+    for name in unknown {
+        let root = name.split(['[', '.']).next().unwrap_or(name);
+        if !declared.iter().any(|d| d == root) {
+            return Err(session.refuse(vec![
+                Diagnostic::bare("E0523", format!("there is no parameter `{name}`"))
+                    .note(format!("the file declares {}", declared.join(", "))),
+            ]));
+        }
+    }
+    Ok(values)
+}
+
+fn numbers(array: &Array) -> Vec<f64> {
+    match &array.values {
+        Values::Real(v) => v.clone(),
+        Values::Int(v) => v.iter().map(|&i| i as f64).collect(),
+        Values::Bool(v) => v.iter().map(|&b| f64::from(u8::from(b))).collect(),
+    }
+}

@@ -1,0 +1,296 @@
+//! A fit's programs behind the one face that inference sees ([`Bound`]): objective step, log joint density, draws,
+//! constrained parameters.
+
+use super::Refusal;
+use super::compile::{self, Backend};
+use super::session::{Pair, Session, param_shapes, scalar_names};
+use crate::inference::bound::{Bound, ParamBlock, ParamRole, QuantityName};
+use crate::ir::core::Program;
+use crate::runtime::executable::{Executable, Status, Stream};
+use crate::specialize::machine::Space;
+use crate::specialize::programs::{self, Options};
+use crate::syntax::tree::{Expr, FitLine, ItemKind, TypeKind};
+use crate::types::program::DerivedGuide;
+
+/// Draws are made so many at a time.
+const BATCH: usize = 1000;
+
+/// A `fit` line ready to be fitted.
+pub struct Model {
+    blocks: Vec<ParamBlock>,
+    initial: Vec<f64>,
+    objective: Box<dyn Executable>,
+    /// -1 to minimise.
+    sign: f64,
+    outputs: Vec<f64>,
+    log_joint: Option<(Box<dyn Executable>, Vec<f64>)>,
+    draws: Option<Drawing>,
+    quantities: Vec<QuantityName>,
+    constrained: Box<dyn Executable>,
+    constrained_names: Vec<String>,
+}
+
+struct Drawing {
+    run: Box<dyn Executable>,
+    outputs: Vec<f64>,
+    /// (offset of the quantity's array, scalars per draw), in order; scalars that are reported.
+    arrays: Vec<(usize, usize)>,
+}
+
+/// What a fit line becomes before it is compiled: kept for timing and printing.
+pub struct Objective {
+    pub program: Program,
+    pub params: Vec<(String, Vec<usize>)>,
+}
+
+/// The objective's program with its gradient.
+pub fn objective<'a>(
+    session: &Session<'a>,
+    expr: &'a Expr,
+    space: Space,
+    particles: usize,
+) -> Result<Objective, Refusal> {
+    let options = Options { space, particles, params: Vec::new() };
+    let sited = programs::objective(&session.bound, expr, &options).map_err(|d| session.refuse(d))?;
+    let derived = compile::derived(sited).map_err(|d| session.refuse(d))?;
+    let program = compile::with_gradient(derived).map_err(|d| session.refuse(d))?;
+    let params = param_shapes(&program);
+    Ok(Objective { program, params })
+}
+
+impl Model {
+    pub fn new<'a>(
+        session: &Session<'a>,
+        line: &'a FitLine,
+        particles: usize,
+        backend: Backend,
+    ) -> Result<Model, Refusal> {
+        let expr = session.objective_of(line);
+        let found = objective(session, expr, Space::Unconstrained, particles)?;
+        if found.params.is_empty() {
+            return Err(session.refuse(vec![
+                crate::diagnostic::Diagnostic::error("E0522", line.span, "the objective depends on no parameter")
+                    .fix("a guide needs `param`s; `mean_field(model())` makes its own"),
+            ]));
+        }
+        let data = session.data_of(&found.program);
+        let objective = compile::executable(&found.program, &data, backend).map_err(|d| session.refuse(d))?;
+        let names: Vec<String> = found.params.iter().map(|p| p.0.clone()).collect();
+        let pair = session.pair_of(&line.objective);
+        let guide = pair.and_then(|p| session.derived_guide(p.guide));
+        let blocks = blocks(session, &found.params, guide);
+        let initial = initial(session, &names)?;
+        let constrained_program =
+            programs::constrained_params(&session.bound, &names).map_err(|d| session.refuse(d))?;
+        let mut constrained_names = Vec::new();
+        for (name, &atom) in constrained_program.outputs.iter().zip(&constrained_program.step.results) {
+            constrained_names.extend(scalar_names(name, &constrained_program.atom_type(atom).shape));
+        }
+        let data = session.data_of(&constrained_program);
+        let constrained =
+            compile::executable(&constrained_program, &data, Backend::Interpreter).map_err(|d| session.refuse(d))?;
+        let log_joint = match guide {
+            Some(guide) => Some(log_joint(session, guide, backend)?),
+            None => None,
+        };
+        let mut quantities = Vec::new();
+        let draws = match pair {
+            Some(pair) => drawing(session, pair, &names, backend, &mut quantities)?,
+            None => None,
+        };
+        let outputs = vec![0.0; objective.output_len()];
+        Ok(Model {
+            blocks,
+            initial,
+            objective,
+            sign: if line.minimize { -1.0 } else { 1.0 },
+            outputs,
+            log_joint,
+            draws,
+            quantities,
+            constrained,
+            constrained_names,
+        })
+    }
+
+    /// Starts from these constrained values instead (by scalar name, as a fit's `parameters`): returns names that are
+    /// not parameters.
+    pub fn initial_mut(&mut self) -> &mut Vec<f64> {
+        &mut self.initial
+    }
+}
+
+/// Roles of a derived guide's parameters, by their declared types.
+fn blocks(session: &Session<'_>, params: &[(String, Vec<usize>)], guide: Option<&DerivedGuide>) -> Vec<ParamBlock> {
+    let mut offset = 0;
+    let mut blocks = Vec::new();
+    for (name, shape) in params {
+        let len: usize = shape.iter().product();
+        let derived = guide.is_some_and(|g| g.params.contains(name));
+        let role = if derived { role(session, name) } else { ParamRole::Free };
+        blocks.push(ParamBlock { name: name.clone(), offset, len, role, explicit: !derived });
+        offset += len;
+    }
+    blocks
+}
+
+fn role(session: &Session<'_>, name: &str) -> ParamRole {
+    for entry in &session.checked.items.items {
+        if let ItemKind::Param { name: n, ty, .. } = &entry.item.kind
+            && n.text == name
+            && let TypeKind::Named { name: kind, bounds, .. } = &ty.kind
+        {
+            return match (kind.text.as_str(), bounds) {
+                ("real", None) => ParamRole::Location,
+                ("real", Some(b)) if b.lower.is_some() && b.upper.is_none() => ParamRole::LogScale,
+                ("cholesky_cov", _) => ParamRole::CholeskyScale,
+                _ => ParamRole::Free,
+            };
+        }
+    }
+    ParamRole::Free
+}
+
+/// Declared initial values, unconstrained, in order of the names.
+pub fn initial(session: &Session<'_>, names: &[String]) -> Result<Vec<f64>, Refusal> {
+    let program = programs::initial_params(&session.bound, names).map_err(|d| session.refuse(d))?;
+    session.run_once(&program, &[], Stream { seed: 0, step: 0 })
+}
+
+fn log_joint<'a>(
+    session: &Session<'a>,
+    guide: &'a DerivedGuide,
+    backend: Backend,
+) -> Result<(Box<dyn Executable>, Vec<f64>), Refusal> {
+    let program = programs::log_joint(&session.bound, guide).map_err(|d| session.refuse(d))?;
+    let program = compile::with_gradient(program).map_err(|d| session.refuse(d))?;
+    let data = session.data_of(&program);
+    let run = compile::executable(&program, &data, backend).map_err(|d| session.refuse(d))?;
+    let outputs = vec![0.0; run.output_len()];
+    Ok((run, outputs))
+}
+
+fn drawing<'a>(
+    session: &Session<'a>,
+    pair: Pair<'a>,
+    names: &[String],
+    backend: Backend,
+    quantities: &mut Vec<QuantityName>,
+) -> Result<Option<Drawing>, Refusal> {
+    let options = Options { space: Space::Unconstrained, particles: 1, params: names.to_vec() };
+    let made =
+        programs::draws(&session.bound, pair.model, pair.guide, BATCH, &options).map_err(|d| session.refuse(d))?;
+    let program = compile::value_only(made.program);
+    if param_shapes(&program).iter().map(|p| &p.0).ne(names) {
+        return Err(session.refuse_with("E0690", "the guide's draws need parameters that the objective does not have"));
+    }
+    let data = session.data_of(&program);
+    let run = compile::executable(&program, &data, backend).map_err(|d| session.refuse(d))?;
+    let mut arrays = Vec::new();
+    let mut offset = BATCH;
+    for (name, shape, latent) in &made.quantities {
+        let size: usize = shape.iter().product();
+        // What a model returns under a latent's own name is the latent.
+        if !quantities.iter().any(|q| q.name == *name || q.name.starts_with(&format!("{name}["))) {
+            quantities.extend(scalar_names(name, shape).into_iter().map(|name| QuantityName { name, latent: *latent }));
+            arrays.push((offset, size));
+        }
+        offset += BATCH * size;
+    }
+    let outputs = vec![0.0; run.output_len()];
+    Ok(Some(Drawing { run, outputs, arrays }))
+}
+
+impl Bound for Model {
+    fn params(&self) -> &[ParamBlock] {
+        &self.blocks
+    }
+    fn param_len(&self) -> usize {
+        self.initial.len()
+    }
+    fn tuned_len(&self) -> usize {
+        self.objective.tuned_len()
+    }
+    fn state_len(&self) -> usize {
+        self.objective.state_len()
+    }
+    fn initial_params(&self) -> &[f64] {
+        &self.initial
+    }
+    fn initial_tuned(&self) -> &[f64] {
+        &[]
+    }
+    fn initial_state(&self) -> &[f64] {
+        &[]
+    }
+
+    fn step(
+        &mut self,
+        params: &[f64],
+        tuned: &[f64],
+        state: &[f64],
+        stream: Stream,
+        gradient: &mut [f64],
+        _tuned_gradient: &mut [f64],
+        _next_state: &mut [f64],
+    ) -> (f64, Status) {
+        let status = self.objective.step(params, tuned, state, stream, &mut self.outputs);
+        let n = gradient.len();
+        for (g, &x) in gradient.iter_mut().zip(&self.outputs[1..=n]) {
+            *g = self.sign * x;
+        }
+        (self.sign * self.outputs[0], status)
+    }
+
+    fn latent_len(&self) -> usize {
+        self.log_joint.as_ref().map_or(0, |(run, _)| run.param_len())
+    }
+
+    fn log_joint(&mut self, latent: &[f64], gradient: &mut [f64]) -> (f64, Status) {
+        let Some((run, outputs)) = &mut self.log_joint else { return (f64::NAN, Status::Domain) };
+        let status = run.step(latent, &[], &[], Stream { seed: 0, step: 0 }, outputs);
+        gradient.copy_from_slice(&outputs[1..=latent.len()]);
+        (outputs[0], status)
+    }
+
+    fn quantities(&self) -> &[QuantityName] {
+        &self.quantities
+    }
+
+    fn draws(
+        &mut self,
+        params: &[f64],
+        stream: Stream,
+        first: usize,
+        count: usize,
+        values: &mut [f64],
+        log_weights: &mut [f64],
+    ) -> bool {
+        let Some(drawing) = &mut self.draws else { return false };
+        let width = self.quantities.len();
+        let mut done = 0;
+        while done < count {
+            let state = [(first + done) as f64];
+            let state: &[f64] = if drawing.run.state_len() == 1 { &state } else { &[] };
+            drawing.run.step(params, &[], state, stream, &mut drawing.outputs);
+            let n = (count - done).min(BATCH);
+            for d in 0..n {
+                log_weights[done + d] = drawing.outputs[d];
+                let row = &mut values[(done + d) * width..(done + d + 1) * width];
+                let mut at = 0;
+                for &(offset, size) in &drawing.arrays {
+                    row[at..at + size].copy_from_slice(&drawing.outputs[offset + d * size..offset + (d + 1) * size]);
+                    at += size;
+                }
+            }
+            done += n;
+        }
+        true
+    }
+
+    fn constrained(&mut self, params: &[f64]) -> Vec<(String, f64)> {
+        let mut out = vec![0.0; self.constrained.output_len()];
+        self.constrained.step(params, &[], &[], Stream { seed: 0, step: 0 }, &mut out);
+        self.constrained_names.iter().cloned().zip(out).collect()
+    }
+}

@@ -1,0 +1,1 @@
+//! `provi test`: the `test` items of a file.

@@ -1,0 +1,214 @@
+//! Derivation: Core with sites to Core. Each site is replaced by what its strategy's program says, applied to the terms
+//! that depend on it; terms that do not are untouched, which is all of Rao–Blackwellisation.
+//!
+//! A strategy in normal form is `constant + Σ (primal · k(x) + stopped · stop(k(x')))`, and the continuation is a sum of
+//! terms, so by linearity each term is treated on its own:
+//! * **one shot** ([`oneshot`]): exactly one primal call, with coefficient 1: the sample is replaced by the value in
+//!   place (the whole continuation is then evaluated there), and each dependent term `t` gets companions
+//!   `stop(t) · coefficient`;
+//! * **several primal calls** ([`distribute`]): each dependent term becomes its expectation over the elements it reads,
+//!   with tables of marginals for chains and trees ([`marginal`]).
+//!
+//! Before: `x = sample#3 bernoulli(p) by enum; term f(x)`. After: `term Σ_v prob(p, v) · f(v)`.
+//!
+//! Invariants: counters of draws are copied, never changed; a term that is added has the same mean whether or not the
+//! others are there; nothing is moved out of a term.
+
+pub mod definitions;
+pub mod dependence;
+pub mod distribute;
+pub mod elements;
+pub mod factor;
+pub mod marginal;
+pub mod oneshot;
+pub mod pull;
+pub mod tree;
+pub mod values;
+
+#[cfg(test)]
+mod tests;
+
+use crate::diagnostic::Diagnostic;
+use crate::ir::core::{Atom, Block, Program, Sample, Stmt, Var};
+use crate::specialize::sites::{Sites, StrategyForm};
+use std::collections::HashSet;
+
+/// The most assignments a single term may be evaluated at jointly.
+pub const JOINT_LIMIT: usize = 4096;
+/// The most entries of a table of one elimination step.
+pub const TABLE_LIMIT: usize = 1 << 20;
+
+/// State of one derivation.
+pub(crate) struct Deriver<'a> {
+    pub program: Program,
+    pub sites: &'a mut dyn Sites,
+    /// Terms whose value is identically zero (they carry derivatives only).
+    pub zero_terms: HashSet<Var>,
+}
+
+/// A site whose strategy has been evaluated.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub sample: Sample,
+    pub form: StrategyForm,
+}
+
+/// Eliminates every site of `program`. The result's first output is the value of the objective: the sum of all terms.
+pub fn derive(program: Program, sites: &mut dyn Sites) -> Result<Program, Vec<Diagnostic>> {
+    let mut d = Deriver { program, sites, zero_terms: HashSet::new() };
+    let step = std::mem::take(&mut d.program.step);
+    let stmts = d.region(step.stmts).map_err(|e| vec![e])?;
+    let (stmts, total) = d.total(stmts, &|_, _| true);
+    let mut results = vec![total];
+    results.extend(step.results);
+    d.program.step = Block { stmts, results };
+    if d.program.outputs.len() < d.program.step.results.len() {
+        d.program.outputs.insert(0, "value".to_owned());
+    }
+    Ok(d.program)
+}
+
+impl Deriver<'_> {
+    /// Eliminates the sites of a region whose objective is the sum of its terms.
+    fn region(&mut self, mut stmts: Vec<Stmt>) -> Result<Vec<Stmt>, Diagnostic> {
+        self.closed(&mut stmts)?;
+        let sites = self.evaluate_strategies(&stmts)?;
+        if sites.is_empty() {
+            return Ok(stmts);
+        }
+        let (one_shot, several): (Vec<Site>, Vec<Site>) =
+            sites.into_iter().partition(|s| oneshot::is_one_shot(&s.form));
+        let stmts = self.eliminate_one_shot(stmts, one_shot, &several)?;
+        self.eliminate_several(stmts, several)
+    }
+
+    /// Regions on their own: a `for`, `loop` or `if` none of whose results depends on what is sampled inside.
+    fn closed(&mut self, stmts: &mut [Stmt]) -> Result<(), Diagnostic> {
+        for stmt in stmts {
+            if !tree::has_sample(stmt) || matches!(stmt, Stmt::Sample(_)) {
+                continue;
+            }
+            let closed = tree::is_closed(stmt);
+            for region in stmt.regions_mut() {
+                if closed {
+                    region.stmts = self.region(std::mem::take(&mut region.stmts))?;
+                } else {
+                    self.closed(&mut region.stmts)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate_strategies(&mut self, stmts: &[Stmt]) -> Result<Vec<Site>, Diagnostic> {
+        let mut samples = Vec::new();
+        tree::each_sample(stmts, &mut |s| samples.push(s.clone()));
+        let mut sites = Vec::new();
+        for sample in samples {
+            let form = self.sites.strategy(&mut self.program, &sample)?;
+            if !form.next.is_empty() {
+                let about = self.sites.describe(sample.entry);
+                return Err(Diagnostic::error(
+                    "E0290",
+                    about.span,
+                    format!("strategy `{}` keeps state, which is not supported yet", about.strategy),
+                ));
+            }
+            sites.push(Site { sample, form });
+        }
+        Ok(sites)
+    }
+
+    /// The sum of the terms that `keep` accepts (given the term and whether its value is known to be zero), and the
+    /// statements without any term.
+    pub(crate) fn total(&mut self, stmts: Vec<Stmt>, keep: &dyn Fn(Atom, bool) -> bool) -> (Vec<Stmt>, Atom) {
+        let (mut stmts, parts) = self.sum_terms(stmts, keep);
+        let total = self.add_all(&mut stmts, parts);
+        (stmts, total)
+    }
+
+    pub(crate) fn add_all(&mut self, stmts: &mut Vec<Stmt>, parts: Vec<Atom>) -> Atom {
+        let mut total: Option<Atom> = None;
+        for part in parts {
+            total = Some(match total {
+                None => part,
+                Some(sum) => self.emit(stmts, crate::ir::op::Op::Add, &[sum, part]),
+            });
+        }
+        total.unwrap_or(Atom::Real(0.0))
+    }
+
+    /// Adds one operation to `stmts`.
+    pub(crate) fn emit(&mut self, stmts: &mut Vec<Stmt>, op: crate::ir::op::Op, args: &[Atom]) -> Atom {
+        let mut builder = crate::ir::builder::Builder::new(&mut self.program);
+        let result = builder.op(op, args);
+        stmts.append(&mut builder.stmts);
+        result
+    }
+
+    fn sum_terms(&mut self, stmts: Vec<Stmt>, keep: &dyn Fn(Atom, bool) -> bool) -> (Vec<Stmt>, Vec<Atom>) {
+        use crate::ir::core::{Collector, Type};
+        let mut out = Vec::with_capacity(stmts.len());
+        let mut parts = Vec::new();
+        for mut stmt in stmts {
+            match &mut stmt {
+                Stmt::Term(a) => {
+                    let zero = a.var().is_some_and(|v| self.zero_terms.contains(&v));
+                    if keep(*a, zero) {
+                        parts.push(*a);
+                    }
+                    continue;
+                }
+                Stmt::For(f) if tree::has_term(&f.body.stmts) => {
+                    let (body, inner) = self.sum_terms(std::mem::take(&mut f.body.stmts), keep);
+                    f.body.stmts = body;
+                    for part in inner {
+                        f.body.results.push(part);
+                        f.collectors.push(Collector::Sum { keep: Vec::new() });
+                        let result = self.program.new_var(Type::REAL, None);
+                        f.results.push(result);
+                        parts.push(result.into());
+                    }
+                }
+                Stmt::Loop(l) if tree::has_term(&l.body.stmts) => {
+                    let (body, inner) = self.sum_terms(std::mem::take(&mut l.body.stmts), keep);
+                    l.body.stmts = body;
+                    for part in inner {
+                        l.body.results.push(part);
+                        l.collectors.push(Collector::Sum { keep: Vec::new() });
+                        let result = self.program.new_var(Type::REAL, None);
+                        l.results.push(result);
+                        parts.push(result.into());
+                    }
+                }
+                Stmt::If(i) if tree::has_term(&i.then.stmts) || tree::has_term(&i.otherwise.stmts) => {
+                    let mut sums = Vec::new();
+                    for block in [&mut i.then, &mut i.otherwise] {
+                        let (mut body, inner) = self.sum_terms(std::mem::take(&mut block.stmts), keep);
+                        let sum = self.add_all(&mut body, inner);
+                        block.stmts = body;
+                        sums.push(sum);
+                    }
+                    if sums.iter().any(|&s| s != Atom::Real(0.0)) {
+                        i.then.results.push(sums[0]);
+                        i.otherwise.results.push(sums[1]);
+                        let result = self.program.new_var(Type::REAL, None);
+                        i.results.push(result);
+                        parts.push(result.into());
+                    }
+                }
+                Stmt::Op { .. }
+                | Stmt::For(_)
+                | Stmt::Loop(_)
+                | Stmt::If(_)
+                | Stmt::Contract(_)
+                | Stmt::Array { .. }
+                | Stmt::Draw(_)
+                | Stmt::Check { .. }
+                | Stmt::Sample(_) => {}
+            }
+            out.push(stmt);
+        }
+        (out, parts)
+    }
+}

@@ -1,0 +1,126 @@
+//! The verdict: whether a fit's answer should be trusted, and why not in words.
+
+use super::summary::QuantitySummary;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FitStatus {
+    Converged,
+    /// The limit of steps came before the stopping rule.
+    StepLimit,
+    /// Training ended by its rule, but the draws' weights say that the guide is far from the posterior.
+    Untrustworthy,
+    /// Stopped from outside; what was reached is reported.
+    Interrupted,
+}
+
+impl FitStatus {
+    /// As written in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            FitStatus::Converged => "converged",
+            FitStatus::StepLimit => "step_limit",
+            FitStatus::Untrustworthy => "untrustworthy",
+            FitStatus::Interrupted => "interrupted",
+        }
+    }
+
+    /// The process's exit status.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            FitStatus::Converged => 0,
+            FitStatus::StepLimit | FitStatus::Untrustworthy => 3,
+            FitStatus::Interrupted => 130,
+        }
+    }
+}
+
+/// k̂ above which importance sampling cannot repair the guide (Vehtari et al., JMLR 2024, section 3.2.4).
+pub const KHAT_LIMIT: f64 = 0.7;
+
+/// How training ended, before the draws are looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    Settled,
+    StepLimit,
+    Cancelled,
+}
+
+/// What is told beside the status.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Verdict {
+    pub status: FitStatus,
+    /// Why it is not `converged`, one sentence each.
+    pub reasons: Vec<String>,
+    /// What could be done, one sentence each.
+    pub advice: Vec<String>,
+}
+
+/// `factorised`: the guide has no correlations between latents. `khat`: of the final draws, `None` if there are none.
+pub fn verdict(ending: Ending, steps: usize, khat: Option<f64>, rows: &[QuantitySummary], factorised: bool) -> Verdict {
+    let mut status = match ending {
+        Ending::Settled => FitStatus::Converged,
+        Ending::StepLimit => FitStatus::StepLimit,
+        Ending::Cancelled => FitStatus::Interrupted,
+    };
+    let (mut reasons, mut advice) = (Vec::new(), Vec::new());
+    match ending {
+        Ending::Settled => {}
+        Ending::StepLimit => {
+            reasons.push(format!("the objective was still moving after {steps} steps"));
+            advice.push("allow more steps with --steps".to_string());
+        }
+        Ending::Cancelled => reasons.push(format!("interrupted after {steps} steps")),
+    }
+    if let Some(khat) = khat
+        && (khat.is_nan() || khat > KHAT_LIMIT)
+    {
+        if status == FitStatus::Converged {
+            status = FitStatus::Untrustworthy;
+        }
+        reasons.push(if khat.is_finite() {
+            format!(
+                "Pareto k-hat is {khat:.2}, above {KHAT_LIMIT}: the guide misses parts of the posterior, and importance weights \
+                 cannot tell how much"
+            )
+        } else {
+            "the densities of model and guide are not finite at some of the final draws".to_string()
+        });
+        if factorised {
+            advice.push(
+                "the guide is factorised: standard deviations are too small where latents are correlated; full_rank(…) \
+                 in place of mean_field(…) represents correlations"
+                    .to_string(),
+            );
+        }
+        advice.push(
+            "if a scale's prior allows values near 0, write the effects as location + scale * standard normal (non-centred)"
+                .to_string(),
+        );
+        let mut worst: Vec<&QuantitySummary> = rows.iter().filter(|row| row.khat.is_finite()).collect();
+        worst.sort_by(|a, b| b.khat.total_cmp(&a.khat));
+        if let Some(row) = worst.first()
+            && row.khat > khat
+        {
+            reasons.push(format!("`{}` is the quantity it touches most (k-hat {:.2})", row.name, row.khat));
+        }
+    }
+    Verdict { status, reasons, advice }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses() {
+        let of = |ending, khat| verdict(ending, 10, khat, &[], true);
+        assert_eq!(of(Ending::Settled, Some(0.5)).status, FitStatus::Converged);
+        assert!(of(Ending::Settled, Some(0.5)).reasons.is_empty());
+        let bad = of(Ending::Settled, Some(0.8));
+        assert_eq!((bad.status, bad.status.exit_code()), (FitStatus::Untrustworthy, 3));
+        assert!(bad.reasons[0].contains("0.80") && bad.advice[0].contains("full_rank"));
+        assert_eq!(of(Ending::Settled, Some(f64::INFINITY)).status, FitStatus::Untrustworthy);
+        assert_eq!(of(Ending::StepLimit, Some(0.9)).status, FitStatus::StepLimit);
+        assert_eq!(of(Ending::Cancelled, None).status.exit_code(), 130);
+    }
+}

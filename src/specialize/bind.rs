@@ -1,0 +1,232 @@
+//! Binding: data to declarations, constants evaluated. What is bound is known to the partial evaluator: sizes, scalars
+//! and the elements of arrays at literal indices.
+
+use super::machine::{Bindings, Constant, Machine, SiteForm, Space};
+use super::value::{Array, Known, Repr, Value};
+use crate::base::source::Span;
+use crate::diagnostic::Diagnostic;
+use crate::ir::core::{Atom, Program, Role, Scalar};
+use crate::ir::interpret::Interpreter;
+use crate::runtime::executable::{Array as Bound_, Executable, Status, Stream, Values};
+use crate::syntax::tree::{ItemKind, TypeKind};
+use crate::types::program::{Checked, ItemId};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A checked program with its data.
+pub struct Bound<'a> {
+    pub checked: &'a Checked,
+    pub(super) bindings: Rc<Bindings>,
+    /// By name, the arrays that data inputs of programs stand for.
+    arrays: HashMap<String, Rc<Known>>,
+}
+
+impl Bound<'_> {
+    /// The arrays of a program's data inputs, in their order.
+    pub fn input_data(&self, program: &Program) -> Vec<Bound_> {
+        program
+            .inputs_of(Role::Data)
+            .map(|i| match self.arrays.get(&i.name) {
+                Some(k) => to_array(k),
+                None => Bound_::real(Vec::new(), vec![f64::NAN]),
+            })
+            .collect()
+    }
+}
+
+fn to_array(k: &Known) -> Bound_ {
+    let values = match k.scalar {
+        Scalar::Real => Values::Real(k.values.clone()),
+        Scalar::Int => Values::Int(k.values.iter().map(|&x| x as i64).collect()),
+        Scalar::Bool => Values::Bool(k.values.iter().map(|&x| x != 0.0).collect()),
+    };
+    Bound_ { shape: k.shape.clone(), values }
+}
+
+fn from_array(name: &str, scalar: Scalar, a: &Bound_) -> Known {
+    let values = match &a.values {
+        Values::Real(v) => v.clone(),
+        Values::Int(v) => v.iter().map(|&i| i as f64).collect(),
+        Values::Bool(v) => v.iter().map(|&b| f64::from(u8::from(b))).collect(),
+    };
+    Known { name: Some(name.to_owned()), scalar, shape: a.shape.clone(), values }
+}
+
+/// Binds data by name and evaluates the constants. Data are taken as already checked against their declarations;
+/// shapes are checked again here because everything after relies on them.
+pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<Bound<'a>, Vec<Diagnostic>> {
+    let mut diagnostics = Vec::new();
+    let mut bindings = Bindings::default();
+    let mut arrays = HashMap::new();
+    for (k, entry) in checked.items.items.iter().enumerate() {
+        let id = ItemId(u32::try_from(k).unwrap_or(u32::MAX));
+        match &entry.item.kind {
+            ItemKind::Data { name, ty, default } => {
+                let scalar = match &ty.kind {
+                    TypeKind::Named { name, .. } if name.text == "int" => Scalar::Int,
+                    TypeKind::Named { name, .. } if name.text == "bool" => Scalar::Bool,
+                    TypeKind::Array { element, .. } if matches!(&element.kind, TypeKind::Named { name, .. } if name.text == "int") => {
+                        Scalar::Int
+                    }
+                    _ => Scalar::Real,
+                };
+                if let Some(a) = data.get(&name.text) {
+                    let known = Rc::new(from_array(&name.text, scalar, a));
+                    arrays.insert(name.text.clone(), known.clone());
+                    bindings.data.insert(id, known);
+                } else if let Some(default) = default {
+                    match evaluate(checked, &bindings, &arrays, entry.module, default) {
+                        Ok(Constant::Leaf(k)) => {
+                            let mut k = (*k).clone();
+                            k.name = Some(name.text.clone());
+                            k.scalar = scalar;
+                            let k = Rc::new(k);
+                            arrays.insert(name.text.clone(), k.clone());
+                            bindings.data.insert(id, k);
+                        }
+                        Ok(_) => {
+                            diagnostics.push(Diagnostic::error("E0390", name.span, "a default is a number or an array"))
+                        }
+                        Err(d) => diagnostics.push(d),
+                    }
+                } else {
+                    diagnostics.push(
+                        Diagnostic::error("E0501", name.span, format!("data `{}` is missing", name.text))
+                            .label("declared here"),
+                    );
+                }
+            }
+            ItemKind::Const { name, ty, value } => {
+                if !diagnostics.is_empty() {
+                    continue;
+                }
+                let result = evaluate(checked, &bindings, &arrays, entry.module, value).map(|c| {
+                    let real = ty
+                        .as_ref()
+                        .is_some_and(|t| matches!(&t.kind, TypeKind::Named { name, .. } if name.text == "real"));
+                    named(c, &name.text, real, &mut arrays)
+                });
+                match result {
+                    Ok(c) => {
+                        bindings.consts.insert(id, c);
+                    }
+                    Err(d) => diagnostics.push(d),
+                }
+            }
+            _ => {}
+        }
+    }
+    if diagnostics.is_empty() { Ok(Bound { checked, bindings: Rc::new(bindings), arrays }) } else { Err(diagnostics) }
+}
+
+/// Gives the leaves of a constant the names of the inputs they become.
+fn named(c: Constant, name: &str, real: bool, arrays: &mut HashMap<String, Rc<Known>>) -> Constant {
+    match c {
+        Constant::Leaf(k) => {
+            let mut k = (*k).clone();
+            k.name = Some(name.to_owned());
+            if real {
+                k.scalar = Scalar::Real;
+            }
+            let k = Rc::new(k);
+            arrays.insert(name.to_owned(), k.clone());
+            Constant::Leaf(k)
+        }
+        Constant::Tuple(items) => Constant::Tuple(
+            items.into_iter().enumerate().map(|(i, c)| named(c, &format!("{name}.{i}"), real, arrays)).collect(),
+        ),
+        Constant::Record(fields) => Constant::Record(
+            fields
+                .into_iter()
+                .map(|(n, c)| {
+                    let c = named(c, &format!("{name}.{n}"), real, arrays);
+                    (n, c)
+                })
+                .collect(),
+        ),
+    }
+}
+
+/// The value of a constant expression: specialised, and what is not literal then run by the interpreter.
+fn evaluate(
+    checked: &Checked,
+    bindings: &Bindings,
+    arrays: &HashMap<String, Rc<Known>>,
+    module: crate::types::program::ModuleId,
+    value: &crate::syntax::tree::Expr,
+) -> Result<Constant, Diagnostic> {
+    let mut m = Machine::new(checked, Rc::new(bindings.clone()), Space::Constrained, SiteForm::Draw);
+    let env = super::value::Env::new(module, 0);
+    let v = m.expr(value, &env).map_err(|e| e.into_diagnostic())?;
+    if let Some(c) = literal(&v) {
+        return Ok(c);
+    }
+    let atoms = m.leaves(&v, value.span).map_err(|e| e.into_diagnostic())?;
+    m.program.outputs = (0..atoms.len()).map(|i| format!("value{i}")).collect();
+    let types: Vec<crate::ir::core::Type> = atoms.iter().map(|&a| m.program.atom_type(a)).collect();
+    m.finish(atoms);
+    let data: Vec<Bound_> = m
+        .program
+        .inputs_of(Role::Data)
+        .map(|i| arrays.get(&i.name).map_or_else(|| Bound_::real(Vec::new(), vec![f64::NAN]), |k| to_array(k)))
+        .collect();
+    let outputs = run(m.program, &data, value.span)?;
+    let mut at = 0;
+    let mut leaves = Vec::new();
+    for ty in types {
+        let n = ty.size();
+        leaves.push(Known { name: None, scalar: ty.scalar, shape: ty.shape, values: outputs[at..at + n].to_vec() });
+        at += n;
+    }
+    Ok(form(&v, &mut leaves.into_iter()))
+}
+
+/// Runs a program without parameters once.
+fn run(program: Program, data: &[Bound_], span: Span) -> Result<Vec<f64>, Diagnostic> {
+    let mut interpreter = Interpreter::new(Arc::new(program), data).map_err(|e| Diagnostic::error("E0390", span, e))?;
+    let mut outputs = vec![0.0; interpreter.output_len()];
+    let status = interpreter.step(&[], &[], &[], Stream { seed: 0, step: 0 }, &mut outputs);
+    match status {
+        Status::Fine => Ok(outputs),
+        Status::Check(_) | Status::Domain => Err(Diagnostic::error(
+            "E0390",
+            span,
+            "an index out of bounds or an argument outside its domain in this constant",
+        )),
+    }
+}
+
+fn form(v: &Value<'_>, leaves: &mut dyn Iterator<Item = Known>) -> Constant {
+    match v {
+        Value::Tuple(items) => Constant::Tuple(items.iter().map(|i| form(i, leaves)).collect()),
+        Value::Record(fields) => Constant::Record(fields.iter().map(|(n, f)| (n.clone(), form(f, leaves))).collect()),
+        _ => Constant::Leaf(Rc::new(leaves.next().unwrap_or(Known {
+            name: None,
+            scalar: Scalar::Real,
+            shape: Vec::new(),
+            values: vec![f64::NAN],
+        }))),
+    }
+}
+
+fn literal(v: &Value<'_>) -> Option<Constant> {
+    let leaf =
+        |scalar, x| Some(Constant::Leaf(Rc::new(Known { name: None, scalar, shape: Vec::new(), values: vec![x] })));
+    match v {
+        Value::Scalar(Atom::Int(i)) => leaf(Scalar::Int, *i as f64),
+        Value::Scalar(Atom::Real(x)) => leaf(Scalar::Real, *x),
+        Value::Scalar(Atom::Bool(b)) => leaf(Scalar::Bool, f64::from(u8::from(*b))),
+        Value::Range(..) => match super::array::range_array(0, 0) {
+            Value::Array(_) => Machine::static_values(v).map(|values| {
+                Constant::Leaf(Rc::new(Known { name: None, scalar: Scalar::Int, shape: vec![values.len()], values }))
+            }),
+            _ => None,
+        },
+        Value::Array(Array { repr: Repr::Known(k), .. }) => Some(Constant::Leaf(k.clone())),
+        Value::Array(a) => Machine::static_values(v).map(|values| {
+            Constant::Leaf(Rc::new(Known { name: None, scalar: a.scalar, shape: a.shape.clone(), values }))
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,573 @@
+//! Generative functions under their three handlers: simulation by strategies, plain draws, and the log density at a
+//! trace. Scores are kept as lists of atoms; a loop's or branch's score leaves it as one more result.
+
+use super::address::{PieceKey, Window};
+use super::array::Index;
+use super::call::Argument;
+use super::machine::{Machine, R, SiteForm, UNKNOWN, refuse, unsupported};
+use super::strategy::SiteEntry;
+use super::types::{TypeValue, shape_of};
+use super::value::{Dist, Env, Gen, Strategy, Value};
+use crate::base::source::Span;
+use crate::diagnostic::Diagnostic;
+use crate::ir::core::{Atom, Block as CoreBlock, Collector, Sample, Stmt as CoreStmt, Type, Var};
+use crate::ir::op::Op;
+use crate::specialize::sites::SiteDescription;
+use crate::syntax::tree::{Address, Block, Expr, ExprKind, ItemKind, NodeId, Stmt, TypeExpr};
+use crate::types::program::ModuleId;
+use std::rc::Rc;
+
+#[derive(Clone)]
+pub(super) enum Mode<'a> {
+    Simulate,
+    Draw,
+    Density(Value<'a>),
+}
+
+/// A generative function (or an `expect`) under evaluation.
+pub(super) struct Frame<'a> {
+    pub id: u32,
+    pub mode: Mode<'a>,
+    pub pieces: Vec<(PieceKey, Value<'a>)>,
+    pub windows: Vec<Window<'a>>,
+    pub score: Vec<Atom>,
+    /// Names sampled so far, under `Mode::Density`.
+    pub sampled: Vec<String>,
+    /// False in an `expect`: samples bind names and leave no trace.
+    pub traced: bool,
+}
+
+pub(super) struct Run<'a> {
+    pub trace: Value<'a>,
+    pub score: Atom,
+    pub value: Value<'a>,
+}
+
+/// A strategy as written at a site; which item it is depends on the distribution.
+#[derive(Clone)]
+pub(super) struct StrategyCall<'a> {
+    name: &'a str,
+    args: Vec<Argument<'a>>,
+    module: ModuleId,
+    span: Span,
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn score(&mut self, atom: Atom) {
+        if let Some(f) = self.frames.last_mut() {
+            f.score.push(atom);
+        }
+    }
+
+    pub(super) fn take_score(&mut self) -> Vec<Atom> {
+        self.frames.last_mut().map(|f| std::mem::take(&mut f.score)).unwrap_or_default()
+    }
+
+    /// Puts an earlier score back; the sum of what was scored since.
+    pub(super) fn restore_score(&mut self, before: Vec<Atom>) -> Atom {
+        let inner = match self.frames.last_mut() {
+            Some(f) => std::mem::replace(&mut f.score, before),
+            None => Vec::new(),
+        };
+        self.total(&inner)
+    }
+
+    fn total(&mut self, scores: &[Atom]) -> Atom {
+        let mut total = Atom::Real(0.0);
+        for &s in scores {
+            total = self.add(total, s);
+        }
+        total
+    }
+
+    fn push_frame(&mut self, mode: Mode<'a>, traced: bool) -> u32 {
+        let id = self.next_frame;
+        self.next_frame += 1;
+        self.frames.push(Frame {
+            id,
+            mode,
+            pieces: Vec::new(),
+            windows: Vec::new(),
+            score: Vec::new(),
+            sampled: Vec::new(),
+            traced,
+        });
+        id
+    }
+
+    pub(super) fn run_gen(&mut self, g: &Rc<Gen<'a>>, mode: Mode<'a>, span: Span) -> R<Run<'a>> {
+        let ItemKind::Gen(item) = &self.checked.items.item(g.item).kind else {
+            return refuse(span, "not a generative function");
+        };
+        let mut env = super::call::env_of(self.checked.items.module_of(g.item), &g.args, &[]);
+        env.frame = self.push_frame(mode, true);
+        let frozen = self.frozen;
+        self.frozen |= g.frozen;
+        let depth = self.frames.len();
+        let value = self.block(&item.body, &env);
+        let finished = match &value {
+            Ok(_) => self.finish_trace(span),
+            Err(_) => Ok(Vec::new()),
+        };
+        self.frozen = frozen;
+        self.frames.truncate(depth);
+        let frame = self.frames.pop();
+        let value = value?;
+        let trace = Value::record(finished?);
+        let score = self.total(&frame.map(|f| f.score).unwrap_or_default());
+        Ok(Run { trace, score, value })
+    }
+
+    pub(super) fn expect(&mut self, b: &'a Block, env: &Env<'a>, _span: Span) -> R<Value<'a>> {
+        let mut env = env.clone();
+        // Names of an enclosing function stay readable: only the handler changes.
+        let outer = env.frame;
+        let id = self.push_frame(Mode::Simulate, false);
+        if outer == 0 {
+            env.frame = id;
+        }
+        let depth = self.frames.len();
+        let value = self.block(b, &env);
+        self.frames.truncate(depth);
+        self.frames.pop();
+        value
+    }
+
+    fn mode(&self, span: Span) -> R<(Mode<'a>, bool)> {
+        match self.frames.last() {
+            Some(f) => Ok((f.mode.clone(), f.traced)),
+            None => refuse(span, "a sample outside a generative function or `expect`"),
+        }
+    }
+
+    pub(super) fn observe(&mut self, value: &'a Expr, dist: &'a Expr, env: &Env<'a>, span: Span) -> R<()> {
+        let d = self.expr(dist, env)?;
+        let d = self.as_dist(&d, dist.span)?;
+        let optional = self.optional_data(value, env);
+        let x = self.expr(value, env)?;
+        let lp = self.log_prob(&d, &x, optional, span)?;
+        self.score(lp);
+        Ok(())
+    }
+
+    /// Whether an observed expression is (part of) data with missing elements.
+    fn optional_data(&self, e: &Expr, env: &Env<'a>) -> bool {
+        match &e.kind {
+            ExprKind::Name(n) if env.local(n).is_none() => match self.checked.items.resolve(env.module, n) {
+                Some(id) => self.bindings.data.get(&id).is_some_and(|k| k.values.iter().any(|x| x.is_nan())),
+                None => false,
+            },
+            ExprKind::Index { array, .. } => self.optional_data(array, env),
+            _ => false,
+        }
+    }
+
+    pub(super) fn sample_stmt(
+        &mut self,
+        stmt: &'a Stmt,
+        address: &'a Address,
+        ty: Option<&'a TypeExpr>,
+        value: &'a Expr,
+        by: Option<&'a Expr>,
+        env: &mut Env<'a>,
+    ) -> R<()> {
+        let v = self.expr(value, env)?;
+        let (mode, traced) = self.mode(stmt.span)?;
+        let mut indices = Vec::new();
+        if let Address::Named { indices: exprs, .. } = address {
+            for e in exprs {
+                indices.push(self.scalar(e, env)?);
+            }
+        }
+        if let Some(g) = self.maybe_gen(&v, value.span)? {
+            if by.is_some() {
+                return unsupported(stmt.span, "a strategy for a whole generative function");
+            }
+            return self.sample_gen(&g, address, &indices, mode, traced, env, stmt.span);
+        }
+        let d = self.as_dist(&v, value.span)?;
+        let name = match address {
+            Address::Named { name, .. } => Some(name.text.as_str()),
+            Address::Splice(_) => None,
+        };
+        if let Mode::Density(trace) = &mode {
+            let x = match name {
+                Some(n) => self.trace_value(trace, n, &indices, stmt.span)?,
+                None => {
+                    let TypeValue::Record(fields) = self.event_type(&d)? else {
+                        return refuse(stmt.span, "`_ ~` takes a distribution over a record");
+                    };
+                    let mut out = Vec::new();
+                    for (n, _) in fields {
+                        let x = self.trace_value(trace, &n, &[], stmt.span)?;
+                        self.note_sampled(&n);
+                        out.push((n, x));
+                    }
+                    Value::record(out)
+                }
+            };
+            if let Some(n) = name {
+                self.note_sampled(n);
+            }
+            let lp = self.log_prob(&d, &x, false, stmt.span)?;
+            self.score(lp);
+            return Ok(());
+        }
+        let strategy = self.strategy_call(stmt.id, by, env, stmt.span)?;
+        let plain = matches!(mode, Mode::Draw) || self.sites_form == SiteForm::Draw;
+        let mut site_type = None;
+        if let Some(t) = ty {
+            site_type = Some(self.eval_type(t, env)?);
+        }
+        let site = Site {
+            strategy: if plain { None } else { strategy },
+            address: self.written(stmt, address),
+            span: stmt.span,
+        };
+        let d = self.widened(&d, site_type.as_ref())?;
+        let number = self.fresh_site();
+        let (x, lp) = self.site(&d, &site, number, traced)?;
+        if traced {
+            self.score(lp);
+        }
+        match (name, traced) {
+            (Some(n), true) => self.add_piece(n, &indices, x, stmt.span),
+            (Some(n), false) => {
+                env.bind(n, x);
+                Ok(())
+            }
+            (None, _) => {
+                let Value::Record(fields) = x else {
+                    return refuse(stmt.span, "`_ ~` takes a distribution over a record");
+                };
+                for (n, v) in fields.iter() {
+                    if traced {
+                        self.add_piece(n, &[], v.clone(), stmt.span)?;
+                    } else {
+                        return unsupported(stmt.span, "`_ ~` in an `expect`");
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A distribution with scalar arguments at a site of an array type: one element per element of the site.
+    fn widened(&mut self, d: &Rc<Dist<'a>>, site: Option<&TypeValue<'a>>) -> R<Rc<Dist<'a>>> {
+        let Some(TypeValue::Leaf(leaf)) = site else { return Ok(d.clone()) };
+        let event = self.event_type(d)?;
+        let extra = leaf.shape.len().saturating_sub(event.rank());
+        if d.batch.is_empty() && extra > 0 {
+            let mut new = (**d).clone();
+            new.batch = leaf.shape[..extra].to_vec();
+            return Ok(Rc::new(new));
+        }
+        Ok(d.clone())
+    }
+
+    fn note_sampled(&mut self, name: &str) {
+        if let Some(f) = self.frames.last_mut()
+            && !f.sampled.iter().any(|n| n == name)
+        {
+            f.sampled.push(name.to_owned());
+        }
+    }
+
+    fn trace_value(&mut self, trace: &Value<'a>, name: &str, indices: &[Atom], span: Span) -> R<Value<'a>> {
+        let Some(v) = trace.field(name) else {
+            return Err(Diagnostic::error("E0401", span, format!("the trace has no value for address `{name}`")).into());
+        };
+        let at: Vec<Index> = indices.iter().map(|&a| Index::At(a)).collect();
+        let v = v.clone();
+        self.index(&v, &at, span)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a sample statement consists of")]
+    fn sample_gen(
+        &mut self,
+        g: &Rc<Gen<'a>>,
+        address: &'a Address,
+        indices: &[Atom],
+        mode: Mode<'a>,
+        traced: bool,
+        env: &mut Env<'a>,
+        span: Span,
+    ) -> R<()> {
+        let name = match address {
+            Address::Named { name, .. } => Some(name.text.as_str()),
+            Address::Splice(_) => None,
+        };
+        let inner = match (&mode, name) {
+            (Mode::Density(trace), Some(n)) => Mode::Density(self.trace_value(trace, n, indices, span)?),
+            (other, _) => other.clone(),
+        };
+        let run = self.run_gen(g, inner, span)?;
+        self.score(run.score);
+        match name {
+            None => {
+                if let Mode::Density(_) = mode {
+                    for n in self.sampled_names(g) {
+                        self.note_sampled(&n);
+                    }
+                } else if let Value::Record(fields) = &run.trace {
+                    for (n, v) in fields.iter() {
+                        self.add_piece(n, &[], v.clone(), span)?;
+                    }
+                }
+                Ok(())
+            }
+            Some(n) => {
+                if !matches!(mode, Mode::Density(_)) && traced {
+                    self.add_piece(n, indices, run.trace, span)?;
+                } else {
+                    self.note_sampled(n);
+                }
+                if !matches!(run.value, Value::Unit) {
+                    if !indices.is_empty() {
+                        return unsupported(span, "the return value of a generative function at an indexed address");
+                    }
+                    env.bind(n, run.value);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Names that a generative function samples, as written in it and in what it splices.
+    fn sampled_names(&self, g: &Rc<Gen<'a>>) -> Vec<String> {
+        let mut names = Vec::new();
+        // Any field of the trace may be read by name after a splice; the checker has verified which exist.
+        if let Some(f) = self.frames.last()
+            && let Mode::Density(Value::Record(fields)) = &f.mode
+        {
+            names.extend(fields.iter().map(|(n, _)| n.clone()));
+        }
+        let _ = g;
+        names
+    }
+
+    fn strategy_call(
+        &mut self,
+        id: NodeId,
+        by: Option<&'a Expr>,
+        env: &Env<'a>,
+        span: Span,
+    ) -> R<Option<StrategyCall<'a>>> {
+        let checked = self.checked;
+        let module = env.module;
+        let Some(by) = by else {
+            return Ok(checked.strategies.get(&id).map(|name| StrategyCall { name, args: Vec::new(), module, span }));
+        };
+        match &by.kind {
+            ExprKind::Name(name) => Ok(Some(StrategyCall { name, args: Vec::new(), module, span: by.span })),
+            ExprKind::Path(segments) => match segments.last() {
+                Some(n) => Ok(Some(StrategyCall { name: &n.text, args: Vec::new(), module, span: by.span })),
+                None => refuse(by.span, "a strategy's name is needed"),
+            },
+            ExprKind::Call { callee, args } => {
+                let name = match &callee.kind {
+                    ExprKind::Name(n) => n.as_str(),
+                    ExprKind::Path(segments) if !segments.is_empty() => segments[segments.len() - 1].text.as_str(),
+                    _ => return refuse(by.span, "a strategy's name is needed"),
+                };
+                let args = self.args(args, env)?;
+                Ok(Some(StrategyCall { name, args, module, span: by.span }))
+            }
+            _ => refuse(by.span, "a strategy's name is needed"),
+        }
+    }
+
+    fn written(&self, stmt: &Stmt, address: &Address) -> String {
+        match address {
+            Address::Splice(_) => "_".to_owned(),
+            Address::Named { name, indices } if indices.is_empty() => name.text.clone(),
+            Address::Named { name, indices } => {
+                let last = indices[indices.len() - 1].span;
+                let file = self.checked.sources.file(last.file);
+                let text = file.text.get(name.span.start as usize..last.end as usize).unwrap_or(&name.text);
+                let _ = stmt;
+                format!("{text}]")
+            }
+        }
+    }
+
+    /// Samples `dist`; the value and its log density (0 unless `scored`). Elements of a batch are sites of one number
+    /// under one loop. A distribution that is the image of a `base` under its `forward` is sampled at its base.
+    fn site(&mut self, dist: &Rc<Dist<'a>>, site: &Site<'a>, number: u32, scored: bool) -> R<(Value<'a>, Atom)> {
+        if dist.batch.is_empty() {
+            return self.site_element(dist, site, number, scored);
+        }
+        let batch = dist.batch.clone();
+        self.enter();
+        let indices = self.open_loops(&batch);
+        let atoms: Vec<Atom> = indices.iter().map(|&(v, _)| v.into()).collect();
+        let inner = self
+            .dist_element(dist, &atoms, site.span)
+            .and_then(|element| self.site_element(&element, site, number, scored))
+            .and_then(|(x, lp)| {
+                let mut results = self.leaves(&x, site.span)?;
+                let n = results.len();
+                results.push(lp);
+                Ok((x, results, n))
+            });
+        self.loops.truncate(self.loops.len() - batch.len());
+        let stmts = self.leave();
+        let (x, results, n) = inner?;
+        let mut collectors = vec![Collector::Collect; n];
+        collectors.push(Collector::Sum { keep: Vec::new() });
+        let mut results = results;
+        if !scored {
+            results.pop();
+            collectors.pop();
+        }
+        let atoms = self.push_for(indices, CoreBlock { stmts, results }, collectors);
+        let lp = atoms.get(n).copied().unwrap_or(Atom::Real(0.0));
+        Ok((self.rebuild(&x, &mut atoms.into_iter(), &batch), lp))
+    }
+
+    fn site_element(
+        &mut self,
+        dist: &Rc<Dist<'a>>,
+        site: &Site<'a>,
+        number: u32,
+        scored: bool,
+    ) -> R<(Value<'a>, Atom)> {
+        let own = site.strategy.as_ref().is_some_and(|s| {
+            self.dist_item(dist.item).is_some_and(|d| d.strategies.iter().any(|o| o.name.text == s.name))
+        });
+        if let (Some(base), Some(forward), false) = (self.member(dist, "base"), self.member(dist, "forward"), own) {
+            let env = self.dist_env(dist);
+            let inner = self.call_member(base, Vec::new(), &env)?;
+            let inner = self.as_dist(&inner, site.span)?;
+            let (z, lp) = self.site(&inner, site, number, scored)?;
+            let result = self.call_member(forward, vec![z], &env)?;
+            let Value::Tuple(parts) = &result else {
+                return refuse(site.span, "`forward` gives a pair of the value and the log determinant");
+            };
+            let [x, log_det] = &parts[..] else {
+                return refuse(site.span, "`forward` gives a pair of the value and the log determinant");
+            };
+            let log_det = self.force(log_det, site.span)?;
+            let lp = if scored { self.real_op(Op::Sub, &[lp, log_det]) } else { lp };
+            return Ok((x.clone(), lp));
+        }
+        let x = match &site.strategy {
+            Some(call) => self.emit_sample(dist, call, site, number)?,
+            None => {
+                let before = self.drawing.replace((number, 0));
+                let x = self.draw(dist, site.span);
+                self.drawing = before;
+                x?
+            }
+        };
+        let lp = if scored { self.log_prob_own(dist, &x, site.span)? } else { Atom::Real(0.0) };
+        Ok((x, lp))
+    }
+
+    fn log_prob_own(&mut self, dist: &Rc<Dist<'a>>, x: &Value<'a>, span: Span) -> R<Atom> {
+        self.log_prob(dist, x, false, span)
+    }
+
+    fn emit_sample(
+        &mut self,
+        dist: &Rc<Dist<'a>>,
+        call: &StrategyCall<'a>,
+        site: &Site<'a>,
+        number: u32,
+    ) -> R<Value<'a>> {
+        let strategy = self.resolve_strategy(dist, call)?;
+        let event = self.event_type(dist)?;
+        let template = self.template(&event);
+        let mut types: Vec<Type> = Vec::new();
+        leaf_types(&event, &mut types);
+        let mut vars: Vec<Var> = Vec::new();
+        Value::Dist(dist.clone()).vars(&mut vars);
+        for (_, v) in &strategy.args {
+            v.vars(&mut vars);
+        }
+        let entry = u32::try_from(self.sites.len()).unwrap_or(u32::MAX);
+        let name = site.address.split('[').next().unwrap_or("").to_owned();
+        let mut results = Vec::new();
+        for ty in &types {
+            let var = self.new_var(ty.clone(), if name == "_" { None } else { Some(&name) });
+            self.set_fact(var.into(), super::machine::Fact { random: true, ..UNKNOWN });
+            results.push(var);
+        }
+        let own =
+            self.dist_item(dist.item).is_some_and(|d| d.strategies.iter().any(|o| std::ptr::eq(o, strategy.item)));
+        self.sites.push(SiteEntry {
+            dist: dist.clone(),
+            strategy,
+            own,
+            types,
+            template: template.clone(),
+            vars: vars.clone(),
+            description: SiteDescription {
+                address: site.address.clone(),
+                strategy: call.name.to_owned(),
+                span: site.span,
+            },
+        });
+        let args = vars.iter().map(|&v| v.into()).collect();
+        let index = self.loops.clone();
+        let atoms: Vec<Atom> = results.iter().map(|&v| v.into()).collect();
+        self.stmts.push(CoreStmt::Sample(Sample { results, site: number, entry, args, index }));
+        let value = self.rebuild(&template, &mut atoms.into_iter(), &[]);
+        if let TypeValue::Leaf(leaf) = &event {
+            match &value {
+                Value::Scalar(a) => self.learn_support(*a, &leaf.support),
+                Value::Array(array) => {
+                    if let super::value::Repr::Core(a) = &array.repr {
+                        self.learn_support(*a, &leaf.support);
+                    }
+                }
+                _ => {}
+            }
+        }
+        debug_assert!(shape_of(&value).len() == event.rank() || !matches!(event, TypeValue::Leaf(_)));
+        Ok(value)
+    }
+
+    /// The strategy item: the distribution's own before those in scope.
+    fn resolve_strategy(&mut self, dist: &Rc<Dist<'a>>, call: &StrategyCall<'a>) -> R<Strategy<'a>> {
+        let checked = self.checked;
+        let own = self.dist_item(dist.item).and_then(|d| d.strategies.iter().find(|s| s.name.text == call.name));
+        let (item, module) = match own {
+            Some(item) => (item, checked.items.module_of(dist.item)),
+            None => match checked.items.resolve(call.module, call.name) {
+                Some(id) => match &checked.items.item(id).kind {
+                    ItemKind::Strategy(item) => (item, checked.items.module_of(id)),
+                    _ => return refuse(call.span, format!("`{}` is not a strategy", call.name)),
+                },
+                None => {
+                    return Err(Diagnostic::error(
+                        "E0391",
+                        call.span,
+                        format!("there is no strategy `{}` for this distribution", call.name),
+                    )
+                    .into());
+                }
+            },
+        };
+        let env = Env::new(module, 0);
+        let (args, _) = self.bind_args(&[], &item.params, call.args.clone(), env, &item.name, call.span)?;
+        Ok(Strategy { item, module, args })
+    }
+}
+
+/// What a site carries besides its distribution.
+pub(super) struct Site<'a> {
+    /// `None`: a plain draw.
+    pub strategy: Option<StrategyCall<'a>>,
+    pub address: String,
+    pub span: Span,
+}
+
+/// Core types of an event, one per leaf.
+pub(super) fn leaf_types(ty: &TypeValue<'_>, into: &mut Vec<Type>) {
+    match ty {
+        TypeValue::Leaf(leaf) => into.push(Type { scalar: leaf.scalar, shape: leaf.shape.clone() }),
+        TypeValue::Tuple(items) => items.iter().for_each(|t| leaf_types(t, into)),
+        TypeValue::Record(fields) => fields.iter().for_each(|(_, t)| leaf_types(t, into)),
+    }
+}

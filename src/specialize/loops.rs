@@ -1,0 +1,795 @@
+//! `for`: its body is specialised once with a symbolic index. Parallel if no `var` from outside is assigned and no
+//! earlier iteration's address is read; else sequential, with the `var`s and the last values of those addresses
+//! carried; written out (up to [`MAX_UNROLL`] iterations) where neither fits.
+//!
+//! Which addresses are carried, and how far back, is found by trying: reading one that is not at hand fails with what
+//! is missing, and the loop is specialised again with it.
+
+use super::address::{Dim, Window};
+use super::machine::{Fail, Machine, OpenLoop, R, UNKNOWN, refuse, unsupported};
+use super::scan::{self, Mention};
+use super::types::{Support, TypeValue};
+use super::value::{Env, Estimate, EstimateTerm, Estimates, Value};
+use crate::base::source::Span;
+use crate::diagnostic::Diagnostic;
+use crate::ir::core::{Atom, Block as CoreBlock, Collector, Loop, Scalar, Stmt, Type, Var};
+use crate::ir::op::Op;
+use crate::syntax::tree::{Block, Expr, ExprKind, ForClause, ForRange};
+use std::rc::Rc;
+
+/// What becomes of the values of a `for`'s body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reduce {
+    Collect,
+    Sum,
+    Mean,
+    Discard,
+}
+
+/// Most iterations that are written out.
+pub(super) const MAX_UNROLL: usize = 256;
+
+#[derive(Clone)]
+struct Clause<'a> {
+    name: &'a str,
+    from: i64,
+    extent: usize,
+    /// Elements of an array that is gone through.
+    over: Option<Value<'a>>,
+    /// Addresses that the body samples.
+    samples: Rc<[&'a str]>,
+}
+
+/// State to go back to when a loop is tried another way.
+struct Snapshot<'a> {
+    stmts: usize,
+    cells: Vec<Value<'a>>,
+    pieces: usize,
+    windows: usize,
+    score: Vec<Atom>,
+    sites: usize,
+    next_site: u32,
+    calls: usize,
+    open: usize,
+    loops: usize,
+    outer: Vec<usize>,
+    frames: usize,
+    forwards: usize,
+    drawing: Option<(u32, u32)>,
+    depth_of_calls: usize,
+}
+
+/// The clauses of a `for`, the cells that its body assigns, the addresses that it samples.
+struct Parts<'b, 'a> {
+    clauses: &'a [ForClause],
+    cells: &'b [usize],
+    samples: Rc<[&'a str]>,
+}
+
+type Body<'b, 'a> = &'b mut dyn FnMut(&mut Machine<'a>, &Env<'a>) -> R<Value<'a>>;
+
+impl<'a> Machine<'a> {
+    pub(super) fn for_expr(
+        &mut self,
+        clauses: &'a [ForClause],
+        condition: Option<&'a Expr>,
+        body: &'a Block,
+        env: &Env<'a>,
+        reduce: Reduce,
+        span: Span,
+    ) -> R<Value<'a>> {
+        if let Some(c) = condition {
+            return unsupported(c.span, "a `for` with `while`");
+        }
+        let cells = self.assigned_cells(body, env);
+        let mut samples: Vec<&'a str> = Vec::new();
+        scan::block(body, &mut |m| {
+            if let Mention::Sampled(n) = m {
+                samples.push(n);
+            }
+        });
+        let parts = Parts { clauses, cells: &cells, samples: samples.into() };
+        self.clauses(&parts, env, &mut |m, env| m.block(body, env), reduce, span)
+    }
+
+    fn clauses(
+        &mut self,
+        parts: &Parts<'_, 'a>,
+        env: &Env<'a>,
+        body: Body<'_, 'a>,
+        reduce: Reduce,
+        span: Span,
+    ) -> R<Value<'a>> {
+        let (clauses, cells, samples) = (parts.clauses, parts.cells, &parts.samples);
+        if clauses.len() > 1 && cells.is_empty() {
+            let snapshot = self.snapshot();
+            let evaluated: R<Vec<Clause<'a>>> = clauses.iter().map(|c| self.clause(c, samples, env)).collect();
+            if let Ok(evaluated) = evaluated {
+                let (result, indices) = self.parallel(&evaluated, env, body, reduce, span);
+                match result {
+                    Err(Fail::Window { index, .. } | Fail::Unroll { index, .. }) if indices.contains(&index) => {}
+                    other => return other,
+                }
+            }
+            self.restore(snapshot);
+        }
+        let Some((first, rest)) = clauses.split_first() else {
+            return body(self, env);
+        };
+        let clause = self.clause(first, samples, env)?;
+        if rest.is_empty() {
+            return self.one_loop(&clause, cells, env, body, reduce, span);
+        }
+        let inner = if reduce == Reduce::Mean { Reduce::Mean } else { reduce };
+        let rest = Parts { clauses: rest, cells, samples: samples.clone() };
+        self.one_loop(&clause, cells, env, &mut |m, env| m.clauses(&rest, env, body, inner, span), reduce, span)
+    }
+
+    fn clause(&mut self, clause: &'a ForClause, samples: &Rc<[&'a str]>, env: &Env<'a>) -> R<Clause<'a>> {
+        let samples = samples.clone();
+        let name = clause.name.text.as_str();
+        let span = clause.name.span;
+        match &clause.over {
+            ForRange::Range { from, to } => {
+                let a = self.range_end(from, env)?;
+                let b = self.range_end(to, env)?;
+                Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples })
+            }
+            ForRange::In(e) => {
+                if let ExprKind::Call { callee, args } = &e.kind
+                    && matches!(&callee.kind, ExprKind::Name(n) if n == "support")
+                    && let [arg] = args.as_slice()
+                {
+                    let d = self.expr(&arg.value, env)?;
+                    let d = self.as_dist(&d, e.span)?;
+                    return self.support_clause(name, &d, samples, e.span);
+                }
+                match self.expr(e, env)? {
+                    Value::Range(a, b) => {
+                        Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples })
+                    }
+                    Value::Array(array) => {
+                        let extent = array.shape[0];
+                        Ok(Clause { name, from: 0, extent, over: Some(Value::Array(array)), samples })
+                    }
+                    other => refuse(span, format!("a range or an array is gone through, this is {}", other.kind())),
+                }
+            }
+        }
+    }
+
+    /// A bound of a range; inside a loop whose index it depends on, that loop must be written out.
+    fn range_end(&mut self, e: &'a Expr, env: &Env<'a>) -> R<i64> {
+        match self.static_int(e, env) {
+            Err(Fail::Error(reason)) => match self.open.last() {
+                Some(o) if reason.message.contains("known when data are bound") => {
+                    Err(Fail::Unroll { index: o.index, reason })
+                }
+                _ => Err(Fail::Error(reason)),
+            },
+            other => other,
+        }
+    }
+
+    fn support_clause(
+        &mut self,
+        name: &'a str,
+        d: &Rc<super::value::Dist<'a>>,
+        samples: Rc<[&'a str]>,
+        span: Span,
+    ) -> R<Clause<'a>> {
+        let event = self.event_type(d)?;
+        let infinite = |what: &str| -> R<Clause<'a>> {
+            Err(Diagnostic::error("E0307", span, format!("the support of this distribution {what}"))
+                .fix("use `by mvd` or `by reinforce`")
+                .into())
+        };
+        let TypeValue::Leaf(leaf) = event else { return infinite("is not a finite set of scalars") };
+        if !leaf.shape.is_empty() {
+            return infinite("is not a finite set of scalars");
+        }
+        match leaf.support {
+            Support::Int { lower, upper } => {
+                let (Some(a), Some(b)) = (Self::literal_of(&lower), Self::literal_of(&upper)) else {
+                    return infinite("is infinite or depends on values that are not known when data are bound");
+                };
+                let extent = usize::try_from(b as i64 - a as i64 + 1).unwrap_or(0);
+                Ok(Clause { name, from: a as i64, extent, over: None, samples })
+            }
+            Support::Bool => Ok(Clause { name, from: 0, extent: 2, over: None, samples }),
+            Support::Real { .. } | Support::Named(..) => infinite("is infinite"),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot<'a> {
+        Snapshot {
+            stmts: self.stmts.len(),
+            cells: self.cells.clone(),
+            pieces: self.mark(),
+            windows: self.frames.last().map_or(0, |f| f.windows.len()),
+            score: self.frames.last().map(|f| f.score.clone()).unwrap_or_default(),
+            sites: self.sites.len(),
+            next_site: self.next_site,
+            calls: self.calls.len(),
+            open: self.open.len(),
+            loops: self.loops.len(),
+            outer: self.outer.iter().map(Vec::len).collect(),
+            frames: self.frames.len(),
+            forwards: self.forwards.len(),
+            drawing: self.drawing,
+            depth_of_calls: self.depth_of_calls,
+        }
+    }
+
+    fn restore(&mut self, s: Snapshot<'a>) {
+        self.frames.truncate(s.frames);
+        while self.outer.len() > s.outer.len() {
+            self.leave();
+        }
+        for (region, &len) in self.outer.iter_mut().zip(&s.outer) {
+            region.truncate(len);
+        }
+        self.stmts.truncate(s.stmts);
+        self.cells = s.cells;
+        if let Some(f) = self.frames.last_mut() {
+            f.pieces.truncate(s.pieces);
+            f.windows.truncate(s.windows);
+            f.score = s.score;
+        }
+        self.sites.truncate(s.sites);
+        self.next_site = s.next_site;
+        self.calls.truncate(s.calls);
+        self.open.truncate(s.open);
+        self.loops.truncate(s.loops);
+        self.forwards.truncate(s.forwards);
+        self.drawing = s.drawing;
+        self.depth_of_calls = s.depth_of_calls;
+    }
+
+    fn one_loop(
+        &mut self,
+        clause: &Clause<'a>,
+        cells: &[usize],
+        env: &Env<'a>,
+        body: Body<'_, 'a>,
+        reduce: Reduce,
+        span: Span,
+    ) -> R<Value<'a>> {
+        let snapshot = self.snapshot();
+        let mut windows: Vec<Fail> = Vec::new();
+        let mut sequential = !cells.is_empty();
+        // Each try learns of one more address or a longer reach.
+        for _ in 0..64 {
+            let (result, index) = if sequential {
+                self.sequential(clause, cells, &windows, env, body, reduce, span)
+            } else {
+                let (r, indices) = self.parallel(std::slice::from_ref(clause), env, body, reduce, span);
+                (r, indices.first().copied())
+            };
+            let again = Snapshot {
+                cells: snapshot.cells.clone(),
+                score: snapshot.score.clone(),
+                outer: snapshot.outer.clone(),
+                ..snapshot
+            };
+            match result {
+                Err(Fail::Window { index: at, name, offset, position, dims }) if Some(at) == index => {
+                    self.restore(again);
+                    sequential = true;
+                    windows.retain(
+                        |w| !matches!(w, Fail::Window { name: n, dims: d, position: p, .. } if *n == name && d.len() == dims.len() && *p == position),
+                    );
+                    windows.push(Fail::Window { index: at, name, offset, position, dims });
+                }
+                Err(Fail::Unroll { index: at, reason }) if Some(at) == index => {
+                    self.restore(again);
+                    return self.unrolled(clause, env, body, reduce, *reason, span);
+                }
+                other => return other,
+            }
+        }
+        refuse(span, "this loop reads too many earlier iterations")
+    }
+
+    /// What the loop's name stands for at index `u`.
+    fn loop_value(&mut self, clause: &Clause<'a>, u: Atom, span: Span) -> R<Value<'a>> {
+        match &clause.over {
+            Some(array) => self.index(&array.clone(), &[super::array::Index::At(u)], span),
+            None => Ok(Value::Scalar(self.op(Op::IAdd, &[u, Atom::Int(clause.from)]))),
+        }
+    }
+
+    fn parallel(
+        &mut self,
+        clauses: &[Clause<'a>],
+        env: &Env<'a>,
+        body: Body<'_, 'a>,
+        reduce: Reduce,
+        span: Span,
+    ) -> (R<Value<'a>>, Vec<Var>) {
+        let extents: Vec<usize> = clauses.iter().map(|c| c.extent).collect();
+        let (mark, calls, open) = (self.mark(), self.calls.len(), self.open.len());
+        let score = self.take_score();
+        self.enter();
+        let indices = self.open_loops(&extents);
+        let vars: Vec<Var> = indices.iter().map(|&(v, _)| v).collect();
+        let mut results = Vec::new();
+        let mut collectors = Vec::new();
+        let inner = self.parallel_body(clauses, &indices, env, body, reduce, span).and_then(|value| {
+            let value = self.yielded(value, reduce, &mut results, &mut collectors, calls, span)?;
+            Ok((value, self.collect_pieces(mark, span, &mut results, &mut collectors)?))
+        });
+        let own = self.restore_score(score);
+        let scored = own != Atom::Real(0.0);
+        if scored {
+            results.push(own);
+            collectors.push(Collector::Sum { keep: Vec::new() });
+        }
+        self.open.truncate(open);
+        self.loops.truncate(self.loops.len().saturating_sub(extents.len()));
+        let stmts = self.leave();
+        let (value, pieces) = match inner {
+            Ok(x) => x,
+            Err(e) => return (Err(e), vars),
+        };
+        let atoms = self.push_for(indices.clone(), CoreBlock { stmts, results }, collectors);
+        let mut atoms = atoms.into_iter();
+        let supports = Self::index_literals(clauses, &vars);
+        let value = self.reduced(value, reduce, &extents, calls, &supports, &mut atoms, span);
+        let closed = self.close_pieces(pieces, &indices, &mut atoms, span);
+        if scored && let Some(s) = atoms.next() {
+            self.score(s);
+        }
+        (value.and_then(|v| closed.map(|()| v)), vars)
+    }
+
+    fn index_literals(clauses: &[Clause<'a>], vars: &[Var]) -> Option<(Var, i64, usize)> {
+        match (clauses, vars) {
+            ([c], [v]) if c.over.is_none() => Some((*v, c.from, c.extent)),
+            _ => None,
+        }
+    }
+
+    fn parallel_body(
+        &mut self,
+        clauses: &[Clause<'a>],
+        indices: &[(Var, usize)],
+        env: &Env<'a>,
+        body: Body<'_, 'a>,
+        reduce: Reduce,
+        span: Span,
+    ) -> R<Value<'a>> {
+        let mut env = env.clone();
+        for (clause, &(var, _)) in clauses.iter().zip(indices) {
+            let frame = self.frames.last().map_or(0, |f| f.id);
+            self.open.push(OpenLoop { index: var, from: clause.from, frame, samples: clause.samples.clone() });
+            let value = self.loop_value(clause, var.into(), span)?;
+            env.bind(clause.name, value);
+        }
+        let _ = reduce;
+        body(self, &env)
+    }
+
+    /// Pushes what the body's value yields to the loop; the value's form.
+    fn yielded(
+        &mut self,
+        value: Value<'a>,
+        reduce: Reduce,
+        results: &mut Vec<Atom>,
+        collectors: &mut Vec<Collector>,
+        calls: usize,
+        span: Span,
+    ) -> R<Value<'a>> {
+        if reduce == Reduce::Discard {
+            return Ok(Value::Unit);
+        }
+        if let Value::Estimate(e) = &value {
+            let mut yield_ = |atom: Atom| {
+                results.push(atom);
+                collectors.push(Collector::Collect);
+            };
+            yield_(e.constant);
+            for call in &self.calls[calls..] {
+                call.args.iter().for_each(|&a| yield_(a));
+            }
+            for t in &e.terms {
+                t.primal.into_iter().chain(t.stopped).for_each(&mut yield_);
+            }
+            return Ok(value);
+        }
+        if matches!(reduce, Reduce::Sum | Reduce::Mean) {
+            let n: usize = super::types::shape_of(&value).iter().product();
+            let mut atom = self.sum(&value, span)?;
+            if self.scalar_of(atom) == Scalar::Bool {
+                atom = self.to_real(atom);
+            }
+            if reduce == Reduce::Mean && n != 1 {
+                atom = self.real_op(Op::Div, &[atom, Atom::Real(n as f64)]);
+            }
+            results.push(atom);
+            collectors.push(Collector::Sum { keep: Vec::new() });
+            return Ok(Value::Scalar(atom));
+        }
+        self.collect_leaves(&value, &Collector::Collect, span, results, collectors)?;
+        Ok(value)
+    }
+
+    /// The value of the loop, from its results.
+    #[expect(clippy::too_many_arguments, reason = "the loop's form, its results and where it stands")]
+    fn reduced(
+        &mut self,
+        value: Value<'a>,
+        reduce: Reduce,
+        extents: &[usize],
+        calls: usize,
+        index: &Option<(Var, i64, usize)>,
+        atoms: &mut dyn Iterator<Item = Atom>,
+        span: Span,
+    ) -> R<Value<'a>> {
+        if let Value::Estimate(e) = &value {
+            let mut next = || atoms.next().unwrap_or(Atom::Real(f64::NAN));
+            let constant = next();
+            for k in calls..self.calls.len() {
+                let args = self.calls[k].args.clone();
+                let mut new = Vec::with_capacity(args.len());
+                let mut literal = self.calls[k].extents.is_empty();
+                for a in args {
+                    let collected = next();
+                    new.push(match index {
+                        Some((var, from, extent)) if self.affine(a).0 == Some(*var) && literal => {
+                            let (_, offset) = self.affine(a);
+                            let _ = from;
+                            let data: Vec<f64> = (0..*extent as i64).map(|u| (u + offset) as f64).collect();
+                            let ty = Type { scalar: Scalar::Int, shape: vec![*extent] };
+                            self.prim(crate::ir::core::Prim::Const { data: data.into(), ty: ty.clone() }, &[], ty)
+                        }
+                        _ => {
+                            literal = false;
+                            collected
+                        }
+                    });
+                }
+                let call = &mut self.calls[k];
+                call.static_args = literal;
+                call.args = new;
+                let mut all = extents.to_vec();
+                all.extend(&call.extents);
+                call.extents = all;
+            }
+            let terms: Vec<EstimateTerm> = e
+                .terms
+                .iter()
+                .map(|t| EstimateTerm {
+                    call: t.call,
+                    primal: t.primal.map(|_| next()),
+                    stopped: t.stopped.map(|_| next()),
+                })
+                .collect();
+            let estimates = Estimates { extents: extents.to_vec(), constant, terms, inner: calls };
+            return match reduce {
+                Reduce::Sum => self.estimates_sum(&estimates, span),
+                Reduce::Mean => {
+                    let n: usize = extents.iter().product();
+                    let s = self.estimates_sum(&estimates, span)?;
+                    self.estimate_scale(&s, Atom::Real(1.0 / n as f64), span)
+                }
+                Reduce::Collect | Reduce::Discard => Ok(Value::Estimates(Rc::new(estimates))),
+            };
+        }
+        match reduce {
+            Reduce::Discard => Ok(Value::Unit),
+            Reduce::Sum => Ok(Value::Scalar(atoms.next().unwrap_or(Atom::Real(0.0)))),
+            Reduce::Mean => {
+                let n: usize = extents.iter().product();
+                let s = atoms.next().unwrap_or(Atom::Real(0.0));
+                Ok(Value::Scalar(self.real_op(Op::Div, &[s, Atom::Real(n as f64)])))
+            }
+            Reduce::Collect => Ok(self.rebuild(&value, atoms, extents)),
+        }
+    }
+
+    /// In order, with cells and windows carried.
+    #[expect(clippy::too_many_arguments, reason = "the loop, what it carries, and where it stands")]
+    fn sequential(
+        &mut self,
+        clause: &Clause<'a>,
+        cells: &[usize],
+        windows: &[Fail],
+        env: &Env<'a>,
+        body: Body<'_, 'a>,
+        reduce: Reduce,
+        span: Span,
+    ) -> (R<Value<'a>>, Option<Var>) {
+        // Ints that become reals are found by trying, too.
+        let snapshot = self.snapshot();
+        for _ in 0..=cells.len() + 1 {
+            let mut widen = None;
+            let (result, index) = self.sequential_once(clause, cells, windows, env, body, reduce, span, &mut widen);
+            let Some(cell) = widen else { return (result, index) };
+            let again = Snapshot {
+                cells: snapshot.cells.clone(),
+                score: snapshot.score.clone(),
+                outer: snapshot.outer.clone(),
+                ..snapshot
+            };
+            self.restore(again);
+            let old = self.cells[cell].clone();
+            match self.to_scalar_type(&old, Scalar::Real) {
+                Ok(v) => self.cells[cell] = v,
+                Err(e) => return (Err(e), index),
+            }
+        }
+        (refuse(span, "the type of a `var` changes in this loop"), None)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the loop, what it carries, and where it stands")]
+    fn sequential_once(
+        &mut self,
+        clause: &Clause<'a>,
+        cells: &[usize],
+        windows: &[Fail],
+        env: &Env<'a>,
+        body: Body<'_, 'a>,
+        reduce: Reduce,
+        span: Span,
+        widen: &mut Option<usize>,
+    ) -> (R<Value<'a>>, Option<Var>) {
+        // First values.
+        let mut first: Vec<Atom> = Vec::new();
+        let mut templates: Vec<(Value<'a>, usize)> = Vec::new();
+        for &c in cells {
+            let v = self.cells[c].clone();
+            match self.leaves(&v, span) {
+                Ok(atoms) => {
+                    templates.push((v, atoms.len()));
+                    first.extend(atoms);
+                }
+                Err(e) => return (Err(e), None),
+            }
+        }
+        let mut reach: Vec<(String, usize, usize, Vec<Atom>)> = Vec::new();
+        for w in windows {
+            let Fail::Window { name, offset, position, dims, .. } = w else { continue };
+            for k in 1..=*offset {
+                let mut at: Vec<super::array::Index> = dims.iter().map(|&a| super::array::Index::At(a)).collect();
+                at[*position] = super::array::Index::At(Atom::Int(clause.from - k as i64));
+                let value = self.address_read(name, &at, env, span).and_then(|v| Ok((self.leaves(&v, span)?, v)));
+                match value {
+                    Ok((atoms, v)) => {
+                        templates.push((v, atoms.len()));
+                        first.extend(atoms);
+                    }
+                    Err(Fail::Error(reason)) => {
+                        // No piece before the loop: the body asks for it under a condition on the index.
+                        return (self.unrolled(clause, env, body, reduce, *reason, span), None);
+                    }
+                    Err(Fail::Unroll { reason, index }) => {
+                        let inner = self.unrolled(clause, env, body, reduce, (*reason).clone(), span);
+                        return match inner {
+                            Ok(v) => (Ok(v), None),
+                            Err(_) => (Err(Fail::Unroll { reason, index }), None),
+                        };
+                    }
+                    Err(e) => return (Err(e), None),
+                }
+            }
+            reach.push((name.clone(), *offset, *position, dims.clone()));
+        }
+        let (mark, calls, open) = (self.mark(), self.calls.len(), self.open.len());
+        let windows_before = self.frames.last().map_or(0, |f| f.windows.len());
+        let score = self.take_score();
+        self.enter();
+        let indices = self.open_loops(&[clause.extent]);
+        let index = indices[0].0;
+        let carried: Vec<(Var, Atom)> = first
+            .iter()
+            .map(|&a| {
+                let ty = self.program.atom_type(a);
+                let var = self.new_var(ty, None);
+                self.set_fact(var.into(), super::machine::Fact { random: true, ..UNKNOWN });
+                (var, a)
+            })
+            .collect();
+        let mut vars = carried.iter().map(|&(v, _)| Atom::Var(v));
+        let mut inside: Vec<Value<'a>> = Vec::new();
+        for (template, _) in &templates {
+            let v = self.rebuild(template, &mut vars, &[]);
+            inside.push(v);
+        }
+        for (&c, v) in cells.iter().zip(&inside) {
+            self.cells[c] = v.clone();
+        }
+        let mut rest = inside[cells.len()..].iter();
+        for (name, offset, position, dims) in &reach {
+            let values: Vec<Value<'a>> = rest.by_ref().take(*offset).cloned().collect();
+            let window = Window {
+                name: name.clone(),
+                index,
+                from: clause.from,
+                position: *position,
+                dims: dims.clone(),
+                values,
+            };
+            if let Some(f) = self.frames.last_mut() {
+                f.windows.push(window);
+            }
+        }
+        let mut results = Vec::new();
+        let mut collectors = Vec::new();
+        let mut next: Vec<Atom> = Vec::new();
+        let inner =
+            self.parallel_body(std::slice::from_ref(clause), &indices, env, body, reduce, span).and_then(|value| {
+                if matches!(value, Value::Estimate(_)) || self.calls.len() != calls {
+                    return unsupported(span, "a call of the continuation in a loop that carries values");
+                }
+                let mut k = 0;
+                for (&c, (_, n)) in cells.iter().zip(&templates) {
+                    let v = self.cells[c].clone();
+                    let atoms = self.leaves(&v, span)?;
+                    if atoms.len() != *n {
+                        return refuse(span, "a `var` changes its form in this loop");
+                    }
+                    for a in atoms {
+                        let (old, new) = (self.program.atom_type(first[k]), self.program.atom_type(a));
+                        if old.shape != new.shape {
+                            return refuse(
+                                span,
+                                format!("a `var` of shape {:?} becomes one of {:?} in this loop", old.shape, new.shape),
+                            );
+                        }
+                        if old.scalar != new.scalar {
+                            if old.scalar == Scalar::Int && new.scalar == Scalar::Real {
+                                *widen = Some(c);
+                                return refuse(span, "an int becomes a real");
+                            }
+                            let array = Value::core(a, new.scalar, new.shape);
+                            let v = self.to_scalar_type(&array, old.scalar)?;
+                            next.push(self.force(&v, span)?);
+                        } else {
+                            next.push(a);
+                        }
+                        k += 1;
+                    }
+                }
+                let mut at = cells.len();
+                for (name, offset, position, _) in &reach {
+                    let current = self.piece_of_iteration(mark, name, *position, index, clause.from);
+                    let Some(current) = current else {
+                        return refuse(span, format!("`{name}` is not sampled in every iteration"));
+                    };
+                    let mut values = vec![current];
+                    values.extend(inside[at..at + offset - 1].iter().cloned());
+                    at += offset;
+                    for v in values {
+                        let atoms = self.leaves(&v, span)?;
+                        for a in atoms {
+                            let want = self.program.atom_type(first[next.len()]).scalar;
+                            next.push(self.convert(a, want));
+                        }
+                    }
+                }
+                let value = self.yielded(value, reduce, &mut results, &mut collectors, calls, span)?;
+                Ok((value, self.collect_pieces(mark, span, &mut results, &mut collectors)?))
+            });
+        if let Some(f) = self.frames.last_mut() {
+            f.windows.truncate(windows_before);
+        }
+        let own = self.restore_score(score);
+        let scored = own != Atom::Real(0.0);
+        if scored {
+            results.push(own);
+            collectors.push(Collector::Sum { keep: Vec::new() });
+        }
+        self.open.truncate(open);
+        self.loops.truncate(self.loops.len().saturating_sub(1));
+        let stmts = self.leave();
+        let (value, pieces) = match inner {
+            Ok(x) => x,
+            Err(e) => return (Err(e), Some(index)),
+        };
+        let mut finals: Vec<Var> = Vec::new();
+        for &(v, _) in &carried {
+            let ty = self.program.ty(v).clone();
+            let var = self.new_var(ty, None);
+            self.set_fact(var.into(), super::machine::Fact { random: true, ..UNKNOWN });
+            finals.push(var);
+        }
+        let mut loop_results = finals.clone();
+        for (c, &a) in collectors.iter().zip(&results) {
+            let ty = c.result_type(&[clause.extent], &self.program.atom_type(a));
+            let fact = super::machine::collected(c, self.fact(a));
+            let var = self.new_var(ty, None);
+            self.set_fact(var.into(), fact);
+            loop_results.push(var);
+        }
+        let mut outcome = loop_results[finals.len()..].iter().map(|&v| Atom::Var(v)).collect::<Vec<_>>().into_iter();
+        let mut block_results = next;
+        block_results.extend(results);
+        self.stmts.push(Stmt::Loop(Loop {
+            results: loop_results,
+            index,
+            extent: clause.extent,
+            carried,
+            body: CoreBlock { stmts, results: block_results },
+            collectors,
+            reverse: false,
+        }));
+        let mut final_atoms = finals.iter().map(|&v| Atom::Var(v));
+        for (&c, (template, _)) in cells.iter().zip(&templates) {
+            let v = self.rebuild(template, &mut final_atoms, &[]);
+            self.cells[c] = v;
+        }
+        let value = self.reduced(value, reduce, &[clause.extent], calls, &None, &mut outcome, span);
+        let closed = self.close_pieces(pieces, &indices, &mut outcome, span);
+        if scored && let Some(s) = outcome.next() {
+            self.score(s);
+        }
+        (value.and_then(|v| closed.map(|()| v)), Some(index))
+    }
+
+    /// The value sampled in this iteration at the loop's own index.
+    fn piece_of_iteration(&self, mark: usize, name: &str, position: usize, index: Var, from: i64) -> Option<Value<'a>> {
+        let frame = self.frames.last()?;
+        frame.pieces[mark.min(frame.pieces.len())..].iter().find_map(|(key, v)| {
+            let own = key.name == name
+                && key.order.is_empty()
+                && matches!(key.dims.get(position), Some(Dim::At(a)) if self.affine(*a) == (Some(index), from));
+            own.then(|| v.clone())
+        })
+    }
+
+    /// Every iteration written out.
+    fn unrolled(
+        &mut self,
+        clause: &Clause<'a>,
+        env: &Env<'a>,
+        body: Body<'_, 'a>,
+        reduce: Reduce,
+        reason: Diagnostic,
+        span: Span,
+    ) -> R<Value<'a>> {
+        if clause.extent > MAX_UNROLL {
+            return Err(reason
+                .note(format!(
+                    "a loop can be written out only up to {MAX_UNROLL} iterations; this one has {}",
+                    clause.extent
+                ))
+                .into());
+        }
+        let mut values = Vec::with_capacity(clause.extent);
+        for u in 0..clause.extent {
+            let mut env = env.clone();
+            let value = self.loop_value(clause, Atom::Int(u as i64), span)?;
+            env.bind(clause.name, value);
+            values.push(body(self, &env)?);
+        }
+        match reduce {
+            Reduce::Discard => Ok(Value::Unit),
+            Reduce::Collect => self.stack(values, span),
+            Reduce::Sum | Reduce::Mean => {
+                let n = values.len();
+                let mut total: Option<Value<'a>> = None;
+                for v in values {
+                    let v = match v {
+                        Value::Estimate(_) => v,
+                        other => Value::Scalar(self.sum(&other, span)?),
+                    };
+                    total = Some(match total {
+                        None => v,
+                        Some(t) => self.binary(crate::syntax::tree::BinaryOp::Add, &t, &v, span)?,
+                    });
+                }
+                let total = total.unwrap_or(Value::ZERO);
+                if reduce == Reduce::Sum {
+                    return Ok(total);
+                }
+                self.binary(crate::syntax::tree::BinaryOp::Div, &total, &Value::real(n as f64), span)
+            }
+        }
+    }
+
+    /// An estimate of nothing but a real.
+    pub(super) fn constant_estimate(constant: Atom) -> Estimate {
+        Estimate { constant, terms: Vec::new() }
+    }
+}

@@ -1,0 +1,661 @@
+//! Generative functions on abstract values: sites, addresses, observations; one body serves the trace type, `simulate`,
+//! `log_density` and `draw`.
+
+use super::address::{add_kind, element_at, rename_token, value_rank};
+use super::annotation::named;
+use super::block::any_stmt;
+use super::context::{Checker, Frame, How, Piece, Run, Site, with_batch};
+use super::poly::Poly;
+use super::tiling::Fault;
+use super::value::{DistVal, Env, GenVal, Kind, Mode, Num, Record, Support, Val};
+use crate::base::source::Span;
+use crate::diagnostic::Diagnostic;
+use crate::syntax::tree::{Address, Expr, ItemKind, NodeId, Stmt, StmtKind, TypeExpr};
+use std::rc::Rc;
+
+/// One address with all its pieces joined.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub path: String,
+    /// Axes of the address itself (before those of the value).
+    pub axes: Vec<Poly>,
+    /// The value at all indices.
+    pub value: Val,
+    /// One element of the address.
+    pub element: Val,
+    pub span: Span,
+    /// Loop variables of the pieces, if they have one name per axis.
+    pub names: Vec<Option<String>>,
+    pub ids: Vec<NodeId>,
+}
+
+/// What a run of a generative function gave.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub run: Run,
+    pub entries: Vec<Entry>,
+    pub result: Val,
+}
+
+impl Checker {
+    /// Runs the body of a generative function; `None` if nothing is known of it.
+    pub fn run_gen(&mut self, g: &GenVal, how: How) -> Option<Outcome> {
+        let id = g.item?;
+        let item = self.loaded.items.item(id).clone();
+        let ItemKind::Gen(function) = &item.kind else { return None };
+        if self.recursive.contains(&id) || self.frames.len() > 60 {
+            return None;
+        }
+        let mut env = Env::new(self.loaded.items.module_of(id), Mode::Generative);
+        env.frozen = g.frozen;
+        for (name, size) in &g.sizes {
+            env.bind(name, Val::Num(Num { support: Support::interval(Some(0.0), None), ..Num::size(size.clone()) }));
+        }
+        for (name, value) in &g.args {
+            env.bind(name, value.clone());
+        }
+        let token = self.fresh();
+        let mut later = Vec::new();
+        any_stmt(&function.body, &mut |s| {
+            if let StmtKind::Sample { address: Address::Named { name, .. }, .. } = &s.kind {
+                later.push((name.text.clone(), s.span));
+            }
+            false
+        });
+        self.runs.push(Run {
+            how,
+            name: function.name.text.clone(),
+            is_guide: !function.is_model,
+            sites: Vec::new(),
+            bindings: Vec::new(),
+            loops: Vec::new(),
+            density: Kind::default(),
+            unnormalized: None,
+            point: None,
+            observed: Vec::new(),
+            kinds: std::collections::BTreeMap::new(),
+            templates: std::collections::BTreeMap::new(),
+            later,
+            token,
+        });
+        self.frames.push(Frame { span: g.span, name: function.name.text.clone(), item: Some(id) });
+        let whole = std::mem::take(&mut self.whole_division);
+        let result = self.block(&function.body, &mut env);
+        self.whole_division = whole;
+        let run = self.runs.pop()?;
+        let entries = self.join_pieces(&run);
+        self.frames.pop();
+        Some(Outcome { run, entries, result })
+    }
+
+    fn join_pieces(&mut self, run: &Run) -> Vec<Entry> {
+        let mut paths: Vec<&str> = Vec::new();
+        for site in &run.sites {
+            if !paths.contains(&site.path.as_str()) {
+                paths.push(&site.path);
+            }
+        }
+        let mut entries = Vec::new();
+        for path in paths {
+            let sites: Vec<&Site> = run.sites.iter().filter(|s| s.path == path).collect();
+            let tiled = self.tile(&sites);
+            let axes = match tiled {
+                Ok(axes) => axes,
+                Err(fault) => {
+                    self.tiling_fault(path, fault);
+                    continue;
+                }
+            };
+            let mut element = sites[0].value.clone();
+            for other in &sites[1..] {
+                element = self.join(&element, &other.value, other.span);
+            }
+            if let Some(kind) = run.kinds.get(path) {
+                element = add_kind(&element, kind);
+            }
+            let atom = format!("{path}@{}", run.token);
+            let value = named(&with_batch(&element, &axes), &atom);
+            let names = sites[sites.len() - 1].pieces.iter().map(|p| p.name.clone()).collect();
+            entries.push(Entry {
+                path: path.to_owned(),
+                axes,
+                value,
+                element,
+                span: sites[0].span,
+                names,
+                ids: sites.iter().filter_map(|s| s.id).collect(),
+            });
+        }
+        entries
+    }
+
+    fn tiling_fault(&mut self, path: &str, fault: Fault) {
+        let d = match fault {
+            Fault::Gap { from, to, before, after } => {
+                let to = to.map_or_else(String::new, |t| t.source());
+                let mut d = Diagnostic::error(
+                    "E0403",
+                    after,
+                    format!("the address `{path}` has a gap: {}..{to} is not sampled", from.source()),
+                )
+                .label(format!("this piece starts at {to}"))
+                .note("the pieces of an address must cover 0..n without gaps, in any order");
+                if let Some(before) = before {
+                    d = d.also(before, format!("the piece before ends at {}", from.source()));
+                }
+                d.fix(format!("sample `{path}` from {} on, or let its index start at 0", from.source()))
+            }
+            Fault::Overlap { first, second } => {
+                Diagnostic::error("E0402", second, format!("the address `{path}` is sampled twice"))
+                    .label("sampled again here")
+                    .also(first, "first sampled here")
+                    .note("an address stands for one value of a trace; pieces of an array must not overlap")
+                    .fix("give the second one another name, or an index of its own")
+            }
+            Fault::Axes { first, second } => {
+                Diagnostic::error("E0404", second, format!("the pieces of the address `{path}` have different shapes"))
+                    .label("this piece")
+                    .also(first, "differs from this one")
+            }
+        };
+        self.report(d);
+    }
+
+    /// Pieces of an address from its written indices.
+    fn pieces(&mut self, name: &str, indices: &[Expr], span: Span, env: &mut Env) -> Option<(Vec<Piece>, Vec<Poly>)> {
+        let mut pieces = Vec::new();
+        let mut at = Vec::new();
+        let mut used: Vec<String> = Vec::new();
+        for e in indices {
+            let n = self.index_value(e, None, env);
+            let Some(sym) = n.sym.clone() else {
+                self.bad_index(name, e);
+                return None;
+            };
+            let frame = self.runs.last()?.loops.iter().find(|l| sym.as_atom() == Some(l.atom.as_str())).cloned();
+            match frame {
+                Some(frame) => {
+                    let (mut from, mut to) = (frame.from.clone(), frame.to.clone());
+                    used.push(frame.name.clone());
+                    if let Some(group) = &frame.groups
+                        && let Some(outer) = self.runs.last()?.loops.iter().find(|l| l.name == *group)
+                    {
+                        // Groups tile: the whole goes from the first one's begin, 0, to the last one's end.
+                        from = Poly::default();
+                        to = to.substitute(&outer.atom, &outer.to.plus(-1.0));
+                        used.push(group.clone());
+                    }
+                    pieces.push(Piece { from, to, name: Some(frame.name) });
+                }
+                None if !sym.mentions("#") && !sym.mentions("?") && !sym.mentions("@") => {
+                    pieces.push(Piece { from: sym.clone(), to: sym.plus(1.0), name: None });
+                }
+                None => {
+                    self.bad_index(name, e);
+                    return None;
+                }
+            }
+            at.push(sym);
+        }
+        let missing = self.runs.last()?.loops.iter().find(|l| !used.contains(&l.name)).cloned();
+        if let Some(missing) = missing {
+            let v = if missing.name == "_" { "i".to_owned() } else { missing.name.clone() };
+            let mut written: Vec<String> = at.iter().map(Poly::source).collect();
+            written.insert(0, v.clone());
+            self.report(
+                Diagnostic::error("E0406", span, format!("the address `{name}` repeats in every iteration"))
+                    .label(format!("sampled for each `{v}`"))
+                    .also(missing.span, "in this loop")
+                    .note("an address stands for one value of a trace, so in a loop it carries the loop's index")
+                    .fix(format!("`{name}[{}] ~ …`", written.join(", "))),
+            );
+            return None;
+        }
+        Some((pieces, at))
+    }
+
+    fn bad_index(&mut self, name: &str, e: &Expr) {
+        self.report(
+            Diagnostic::error(
+                "E0405",
+                e.span,
+                format!("an index of the address `{name}` must be a constant or a loop variable"),
+            )
+            .label("neither")
+            .fix("let the loop run over what the address is indexed by"),
+        );
+    }
+
+    pub fn sample(
+        &mut self,
+        stmt: &Stmt,
+        address: &Address,
+        ty: Option<&TypeExpr>,
+        value: &Expr,
+        by: Option<&Expr>,
+        env: &mut Env,
+    ) {
+        let source = self.expr(value, env);
+        match env.mode {
+            Mode::Generative => {}
+            Mode::Expect => return self.sample_untraced(stmt, address, &source, by, value.span, env),
+            Mode::Strategy => {
+                self.unsupported(stmt.span, "sampling inside a strategy (delegation)");
+                if let Address::Named { name, .. } = address {
+                    env.bind(&name.text, Val::Unknown);
+                }
+                return;
+            }
+            Mode::Pure | Mode::Sampler => {
+                self.report(
+                    Diagnostic::error(
+                        "E0408",
+                        stmt.span,
+                        "a sample statement must stand in a model, a guide or an `expect`",
+                    )
+                    .label("not here")
+                    .fix("`draw(d)` is a plain draw without an address"),
+                );
+                if let Address::Named { name, .. } = address {
+                    env.bind(&name.text, Val::Unknown);
+                }
+                return;
+            }
+        }
+        match (address, source) {
+            (Address::Splice(at), source) => {
+                let inside = self.runs.last().and_then(|r| r.loops.last().cloned());
+                if let Some(frame) = inside {
+                    let v = if frame.name == "_" { "i".to_owned() } else { frame.name };
+                    self.report(
+                        Diagnostic::error("E0406", *at, "the addresses of `_ ~ …` repeat in every iteration")
+                            .label("spliced in a loop")
+                            .also(frame.span, "in this loop")
+                            .fix(format!("give it a name with the loop's index: `c[{v}] ~ …`")),
+                    );
+                    return;
+                }
+                match source {
+                    Val::Gen(g) => {
+                        if let Some(by) = by {
+                            self.unsupported(by.span, "a strategy for a whole generative function");
+                            return;
+                        }
+                        self.child(&g, "", &[], &[], stmt);
+                    }
+                    Val::Dist(d) => self.splice_dist(&d, by, stmt, env),
+                    Val::Unknown => self.mark_unknown(),
+                    other => self.not_sampled(&other, value.span),
+                }
+            }
+            (Address::Named { name, indices }, source) => {
+                let pieces = self.pieces(&name.text, indices, stmt.span, env);
+                let (pieces, at) = match pieces {
+                    Some(p) => p,
+                    None => {
+                        self.mark_unknown();
+                        // Reads of it are not reported again.
+                        env.bind(&name.text, Val::Unknown);
+                        return;
+                    }
+                };
+                match source {
+                    Val::Gen(g) => {
+                        if let Some(by) = by {
+                            self.unsupported(by.span, "a strategy for a whole generative function");
+                            return;
+                        }
+                        self.child(&g, &name.text, &pieces, &at, stmt);
+                    }
+                    Val::Dist(d) => {
+                        let value = self.site(&d, &name.text, &pieces, &at, ty, by, stmt, env);
+                        self.record_site(&name.text, pieces, value, stmt);
+                    }
+                    Val::Unknown => {
+                        let value = match ty {
+                            Some(ty) => self.resolve(ty, env),
+                            None => Val::Unknown,
+                        };
+                        self.mark_unknown();
+                        self.record_site(&name.text, pieces, value, stmt);
+                    }
+                    other => self.not_sampled(&other, value.span),
+                }
+            }
+        }
+    }
+
+    pub fn mark_unknown(&mut self) {
+        if let Some(run) = self.runs.last_mut() {
+            run.later.push(("?".to_owned(), Span::default()));
+        }
+    }
+
+    pub fn not_sampled(&mut self, value: &Val, span: Span) {
+        let found = self.describe(value);
+        let mut d = Diagnostic::error(
+            "E0205",
+            span,
+            format!("only distributions and generative functions can be sampled, not {found}"),
+        )
+        .label(found.clone());
+        if let Val::Fn(_) = value {
+            d = d.fix("give it its arguments");
+        }
+        self.report(d);
+    }
+
+    fn record_site(&mut self, path: &str, pieces: Vec<Piece>, value: Val, stmt: &Stmt) {
+        let kind = value.kind();
+        let Some(run) = self.runs.last_mut() else { return };
+        run.kinds.entry(path.to_owned()).or_default().join(&kind);
+        run.templates.insert(path.to_owned(), (pieces.len(), value.clone()));
+        let site = Site { path: path.to_owned(), pieces, value, span: stmt.span, id: Some(stmt.id) };
+        run.sites.push(site.clone());
+        run.bindings.push(site);
+    }
+
+    /// `x ~ d` in an `expect`: no address.
+    fn sample_untraced(
+        &mut self,
+        stmt: &Stmt,
+        address: &Address,
+        source: &Val,
+        by: Option<&Expr>,
+        span: Span,
+        env: &mut Env,
+    ) {
+        let name = match address {
+            Address::Named { name, indices } if indices.is_empty() => name.text.clone(),
+            _ => {
+                self.report(
+                    Diagnostic::error(
+                        "E0408",
+                        stmt.span,
+                        "a sample in an `expect` has no address: it needs a plain name",
+                    )
+                    .label("here")
+                    .fix("`let x = for i in 0..n { z ~ …; z }` samples an array"),
+                );
+                return;
+            }
+        };
+        let value = match source {
+            Val::Dist(d) => {
+                let kind = self.strategy(d, by, stmt, &name, env);
+                let atom = format!("{name}@{}", self.fresh());
+                let whole = with_batch(&d.event, &d.batch);
+                named(&whole.map(&mut |n| n.clone().with_kind(&kind)), &atom)
+            }
+            Val::Gen(_) => {
+                self.report(
+                    Diagnostic::error("E0408", span, "a generative function in an `expect` is run by `simulate`")
+                        .label("sampled here")
+                        .fix("`let (t, lq) = simulate(q)`"),
+                );
+                Val::Unknown
+            }
+            Val::Unknown => Val::Unknown,
+            other => {
+                self.not_sampled(other, span);
+                Val::Unknown
+            }
+        };
+        env.bind(&name, value);
+    }
+
+    /// `_ ~ d` where `d` is a distribution over a record: its fields are addresses.
+    fn splice_dist(&mut self, d: &Rc<DistVal>, by: Option<&Expr>, stmt: &Stmt, env: &mut Env) {
+        let Val::Record(fields) = &d.event else {
+            if !matches!(d.event, Val::Unknown) {
+                let found = self.describe(&d.event);
+                self.report(
+                    Diagnostic::error(
+                        "E0205",
+                        stmt.span,
+                        format!("`_ ~ d` needs a distribution over a record, not over {found}"),
+                    )
+                    .label("here")
+                    .fix("give it an address: `x ~ …`"),
+                );
+            }
+            self.mark_unknown();
+            return;
+        };
+        let how = self.how().cloned().unwrap_or(How::Type);
+        let kind = match &how {
+            How::Simulate => self.strategy(d, by, stmt, "_", env),
+            How::Type | How::Draw | How::Density(_) => Kind::default(),
+        };
+        let token = self.runs.last().map_or(0, |r| r.token);
+        let mut substituted: Vec<(String, Poly)> = Vec::new();
+        let mut whole = Record::default();
+        for (field, template) in &fields.fields {
+            let target = substitute_bounds(template, &substituted);
+            let value = match &how {
+                How::Density(trace) => match trace.get(field) {
+                    Some(v) => {
+                        self.fits(field, v, &target, trace.sampled, stmt.span);
+                        v.clone()
+                    }
+                    None => Val::Unknown,
+                },
+                How::Type | How::Simulate | How::Draw => {
+                    named(&target, &format!("{field}@{token}")).map(&mut |n| n.clone().with_kind(&kind))
+                }
+            };
+            let by_sym = match &value {
+                Val::Num(n) => n.sym.clone(),
+                _ => None,
+            };
+            let by_sym = by_sym.unwrap_or_else(|| Poly::atom(&format!("{field}@{token}")));
+            substituted.push((format!("{field}@r"), by_sym));
+            whole.fields.push((field.clone(), value.clone()));
+            self.record_site(field, Vec::new(), value, stmt);
+        }
+        self.score(d, &Val::Record(whole), stmt.span);
+    }
+
+    /// One site: its value, and its contribution to the density.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a sample statement")]
+    fn site(
+        &mut self,
+        d: &Rc<DistVal>,
+        path: &str,
+        pieces: &[Piece],
+        at: &[Poly],
+        ty: Option<&TypeExpr>,
+        by: Option<&Expr>,
+        stmt: &Stmt,
+        env: &mut Env,
+    ) -> Val {
+        let mut target = with_batch(&d.event, &d.batch);
+        if let Some(ty) = ty {
+            let declared = self.resolve(ty, env);
+            target = self.narrowed(&target, &declared, ty.span, stmt.span);
+        }
+        if matches!(target, Val::Unknown) && ty.is_none() {
+            self.report(
+                Diagnostic::error("E0204", stmt.span, format!("the type of `{path}` is not known"))
+                    .label("the distribution has no support of its own")
+                    .fix(format!("write it: `{path}: real ~ …`")),
+            );
+        }
+        if d.item.is_some() && !self.can_draw(d) {
+            let reason = format!("`{}` cannot be drawn from", d.name);
+            self.unnormalized(stmt.span, reason);
+        }
+        let token = self.runs.last().map_or(0, |r| r.token);
+        let atom = if at.is_empty() {
+            format!("{path}@{token}")
+        } else {
+            let inner: Vec<String> = at.iter().map(Poly::print).collect();
+            format!("{path}@{token}[{}]", inner.join(", "))
+        };
+        let how = self.how().cloned().unwrap_or(How::Type);
+        let value = match &how {
+            How::Type | How::Draw => named(&target, &atom),
+            How::Simulate => {
+                let kind = self.strategy(d, by, stmt, path, env);
+                named(&target, &atom).map(&mut |n| n.clone().with_kind(&kind))
+            }
+            How::Density(trace) => match trace.get_path(path) {
+                Some(value) => {
+                    let rank = value_rank(value);
+                    let want = pieces.len() + value_rank(&target);
+                    if rank != want && !matches!(value, Val::Unknown) {
+                        let (found, wanted) = (self.describe(value), self.describe(&target));
+                        self.report(
+                            Diagnostic::error(
+                                "E0401",
+                                stmt.span,
+                                format!("`{path}` has another shape in the trace: {found}"),
+                            )
+                            .label(format!(
+                                "{} of these: {wanted}",
+                                if pieces.is_empty() { "one" } else { "an array" }
+                            )),
+                        );
+                        Val::Unknown
+                    } else {
+                        let element = element_at(value, at);
+                        self.fits(path, &element, &target, trace.sampled, stmt.span);
+                        element
+                    }
+                }
+                None => named(&target, &atom),
+            },
+        };
+        self.score(d, &value, stmt.span);
+        value
+    }
+
+    /// `addr ~ child(args)`: its addresses nest; the binding is its return value.
+    fn child(&mut self, g: &Rc<GenVal>, name: &str, pieces: &[Piece], at: &[Poly], stmt: &Stmt) {
+        let how = match self.how().cloned().unwrap_or(How::Type) {
+            How::Density(trace) if name.is_empty() => How::Density(trace),
+            How::Density(trace) => match trace.get(name) {
+                Some(value) => match element_at(value, at) {
+                    Val::Record(mut r) => {
+                        r.sampled = trace.sampled;
+                        How::Density(r)
+                    }
+                    _ => How::Type,
+                },
+                None => How::Type,
+            },
+            other => other,
+        };
+        let child = GenVal { span: stmt.span, ..(**g).clone() };
+        let Some(outcome) = self.run_gen(&child, how) else {
+            self.mark_unknown();
+            if let Some(run) = self.runs.last_mut() {
+                run.bindings.push(Site {
+                    path: name.to_owned(),
+                    pieces: pieces.to_vec(),
+                    value: Val::Unknown,
+                    span: stmt.span,
+                    id: None,
+                });
+            }
+            return;
+        };
+        let Some(run) = self.runs.last_mut() else { return };
+        let token = run.token;
+        run.density.join(&outcome.run.density);
+        if run.unnormalized.is_none() {
+            run.unnormalized = outcome.run.unnormalized.clone();
+        }
+        if run.point.is_none() {
+            run.point = outcome.run.point.clone();
+        }
+        run.observed.extend(outcome.run.observed.clone());
+        if outcome.run.later.iter().any(|(n, _)| n == "?") {
+            run.later.push(("?".to_owned(), Span::default()));
+        }
+        let guide_observes = run.is_guide && (outcome.run.unnormalized.is_some());
+        for entry in &outcome.entries {
+            let path = if name.is_empty() { entry.path.clone() } else { format!("{name}.{}", entry.path) };
+            let whole: Vec<Piece> = pieces
+                .iter()
+                .cloned()
+                .chain(entry.axes.iter().zip(&entry.names).map(|(a, n)| Piece {
+                    from: Poly::default(),
+                    to: a.clone(),
+                    name: n.clone(),
+                }))
+                .collect();
+            // The child's addresses are known here by the parent's names.
+            let element = rename_token(&entry.element, outcome.run.token, token);
+            let kind = element.kind();
+            run.kinds.entry(path.clone()).or_default().join(&kind);
+            run.templates.insert(path.clone(), (whole.len(), element.clone()));
+            let site = Site { path, pieces: whole, value: element, span: stmt.span, id: None };
+            run.sites.push(site.clone());
+            if name.is_empty() {
+                run.bindings.push(Site { span: entry.span, ..site.clone() });
+            }
+            if let Some(last) = run.sites.last_mut()
+                && name.is_empty()
+            {
+                last.span = entry.span;
+            }
+        }
+        if !name.is_empty() {
+            let value = match outcome.result {
+                Val::Unit => Val::Record(Record::default()),
+                other => rename_token(&other, outcome.run.token, token),
+            };
+            run.templates.insert(name.to_owned(), (pieces.len(), value.clone()));
+            run.bindings.push(Site {
+                path: name.to_owned(),
+                pieces: pieces.to_vec(),
+                value,
+                span: stmt.span,
+                id: None,
+            });
+        }
+        if guide_observes && let Some((span, why)) = outcome.run.unnormalized {
+            self.report(
+                Diagnostic::error("E0407", stmt.span, "a guide may not observe")
+                    .label("this calls what is not normalized")
+                    .also(span, why),
+            );
+        }
+    }
+
+    /// The trace type as users read it.
+    pub fn trace_text(&self, entries: &[Entry]) -> String {
+        let fields: Vec<String> = entries.iter().map(|e| format!("{}: {}", e.path, self.describe(&e.value))).collect();
+        format!("{{ {} }}", fields.join(", "))
+    }
+
+    pub fn record_text(&self, record: &Record) -> String {
+        let fields: Vec<String> = record
+            .paths()
+            .iter()
+            .map(|p| format!("{p}: {}", record.get_path(p).map_or_else(|| "?".to_owned(), |v| self.describe(v))))
+            .collect();
+        format!("{{ {} }}", fields.join(", "))
+    }
+}
+
+fn substitute_bounds(value: &Val, by: &[(String, Poly)]) -> Val {
+    value.map(&mut |n| {
+        let edge = |e: Option<super::value::Edge>| {
+            e.map(|mut e| {
+                for (atom, poly) in by {
+                    e.value = e.value.substitute(atom, poly);
+                }
+                e
+            })
+        };
+        match &n.support {
+            Support::Interval { lower, upper } => Num {
+                support: Support::Interval { lower: edge(lower.clone()), upper: edge(upper.clone()) },
+                ..n.clone()
+            },
+            Support::Shape(_) => n.clone(),
+        }
+    })
+}

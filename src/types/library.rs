@@ -1,0 +1,26 @@
+//! The embedded library: its files, and the index from names of items (or of types, for `support … by …`) to files.
+
+include!(concat!(env!("OUT_DIR"), "/library.rs"));
+
+/// Name as shown to users (`std/distributions/normal.ppl`) and text of a library file.
+pub fn file(number: u32) -> (String, &'static str) {
+    let (name, text) = FILES[number as usize];
+    (format!("std/{name}"), text)
+}
+
+/// All names that the index knows, with repeats.
+pub fn names() -> impl Iterator<Item = &'static str> + use<> {
+    INDEX.iter().map(|(name, _)| *name)
+}
+
+/// Files that define an item of this name (or a bijector for a type of this name).
+pub fn files_of(name: &str) -> impl Iterator<Item = u32> + use<> {
+    let start = INDEX.partition_point(|(n, _)| *n < name);
+    let end = INDEX.partition_point(|(n, _)| *n <= name);
+    INDEX[start..end].iter().map(|(_, file)| *file)
+}
+
+/// Numbers of the files under a folder of the library (`use std::nn::{…}`).
+pub fn files_under(folder: &str) -> impl Iterator<Item = u32> {
+    (0u32..).zip(FILES).filter(move |(_, (name, _))| name.starts_with(folder)).map(|(number, _)| number)
+}

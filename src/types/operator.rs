@@ -1,0 +1,299 @@
+//! Binary operators: shapes, bases, intervals of results, smoothness, linearity in estimates.
+
+use super::context::Checker;
+use super::expression::union;
+use super::poly::Poly;
+use super::value::{Base, Edge, Env, Num, Support, Val};
+use crate::base::source::Span;
+use crate::diagnostic::Diagnostic;
+use crate::syntax::tree::{BinaryOp, Expr, ExprKind};
+
+impl Checker {
+    pub fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span, env: &mut Env) -> Val {
+        let l = self.expr(left, env);
+        let r = self.expr(right, env);
+        let (Some(l), Some(r)) = (self.want_num(&l, left.span, env), self.want_num(&r, right.span, env)) else {
+            return match op {
+                BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
+                    Val::Num(Num::new(Base::Bool, Vec::new()))
+                }
+                _ => Val::Unknown,
+            };
+        };
+        match op {
+            BinaryOp::And | BinaryOp::Or => {
+                self.want_bool(&Val::Num(l), left.span);
+                self.want_bool(&Val::Num(r), right.span);
+                Val::Num(Num::new(Base::Bool, Vec::new()))
+            }
+            BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
+                self.comparison(op, &l, &r, left, right, span, env)
+            }
+            BinaryOp::MatMul => self.matmul(&l, &r, left.span, right.span, span),
+            BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Rem | BinaryOp::Pow => {
+                if !self.arithmetic(&l, left.span) || !self.arithmetic(&r, right.span) {
+                    return Val::Unknown;
+                }
+                // `1 / 2` of literals is a real; other ints divide as ints.
+                if let (BinaryOp::Div, ExprKind::Int(a), ExprKind::Int(b)) = (op, &left.kind, &right.kind)
+                    && *b != 0
+                    && a % b != 0
+                {
+                    #[expect(clippy::cast_precision_loss, reason = "a literal quotient is a real")]
+                    let value = *a as f64 / *b as f64;
+                    return Val::Num(Num::literal(Base::Real, value));
+                }
+                self.elementwise(op, &l, &r, span, env)
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an operator with its two sides and their places")]
+    fn comparison(&mut self, op: BinaryOp, l: &Num, r: &Num, left: &Expr, right: &Expr, span: Span, env: &Env) -> Val {
+        let result = Val::Num(Num::new(Base::Bool, Vec::new()));
+        let bools = (l.base == Base::Bool, r.base == Base::Bool);
+        if bools.0 != bools.1 || (bools.0 && !matches!(op, BinaryOp::Eq | BinaryOp::Ne)) {
+            let (a, b) = (self.describe_num(l), self.describe_num(r));
+            self.report(Diagnostic::error("E0204", span, format!("{a} and {b} cannot be compared")).label("here"));
+            return result;
+        }
+        for (n, e) in [(l, left), (r, right)] {
+            if !n.dims.is_empty() {
+                let found = self.describe_num(n);
+                self.report(
+                    Diagnostic::error("E0210", e.span, format!("comparisons are of scalars, not of {found}"))
+                        .label("an array")
+                        .fix("compare elements in a loop"),
+                );
+                return result;
+            }
+            if n.optional {
+                self.arithmetic(n, e.span);
+            }
+            if n.estimate.is_some() {
+                self.nonlinear(n, e.span, "compared");
+                return result;
+            }
+        }
+        let mut kind = l.kind.clone();
+        kind.join(&r.kind);
+        self.must_be_free(&kind, span, env, "a comparison", "this comparison");
+        result
+    }
+
+    /// An estimate where only a number may stand.
+    pub fn nonlinear(&mut self, n: &Num, span: Span, verb: &str) {
+        let strategy = self.in_strategy > 0;
+        let d = if strategy {
+            Diagnostic::error("E0308", span, format!("a result of the continuation is {verb}: a strategy must be affine in it"))
+                .label("stands for the mean of the rest of the program")
+                .note("`k(x)` is an estimate of the rest; its mean enters correctly only through sums, and through products with numbers that do not come from `k`")
+                .fix("use `v + …`, `r * v`, `sum`, `mean` of results of `k`")
+        } else {
+            Diagnostic::error("E0305", span, format!("an estimate is {verb}: the result would be biased"))
+                .label("an estimate: a number that stands for its mean")
+                .note("the mean of a non-linear function of an estimate is not the function of its mean; estimates may be added, subtracted, and multiplied or divided by numbers")
+                .fix("put the function inside the `expect`, where it acts on the numbers of one run, if that mean is what you want; or use an objective made for it (`iwelbo` for a logarithm of weights)")
+        };
+        let kind = n.kind.clone();
+        let _ = kind;
+        self.report(d);
+    }
+
+    /// Shapes of an element-wise operation: equal, or one is a scalar.
+    pub fn broadcast(&mut self, l: &Num, r: &Num, span: Span) -> Option<Vec<Poly>> {
+        if r.dims.is_empty() {
+            return Some(l.dims.clone());
+        }
+        if l.dims.is_empty() {
+            return Some(r.dims.clone());
+        }
+        if l.dims.len() != r.dims.len() {
+            let (a, b) = (self.describe_num(l), self.describe_num(r));
+            self.report(
+                Diagnostic::error("E0210", span, format!("shapes differ: {a} and {b}"))
+                    .label("element-wise operations need equal shapes or a scalar")
+                    .fix("`@` is the matrix product; a loop says which axes belong together"),
+            );
+            return None;
+        }
+        for (a, b) in l.dims.iter().zip(&r.dims) {
+            if !self.same_size(a, b, span, "element-wise operations need equal shapes") {
+                return None;
+            }
+        }
+        Some(l.dims.clone())
+    }
+
+    pub fn elementwise(&mut self, op: BinaryOp, l: &Num, r: &Num, span: Span, env: &Env) -> Val {
+        let Some(dims) = self.broadcast(l, r, span) else { return Val::Unknown };
+        let mut kind = l.kind.clone();
+        kind.join(&r.kind);
+        let estimate = match (op, &l.estimate, &r.estimate) {
+            (_, None, None) => None,
+            (BinaryOp::Add | BinaryOp::Sub, a, b) => Some(union(a, b)),
+            (BinaryOp::Mul, Some(a), Some(b)) => {
+                if a.iter().any(|s| b.contains(s)) || a.is_empty() || b.is_empty() || self.in_strategy > 0 {
+                    self.nonlinear(l, span, "multiplied by one of the same source");
+                }
+                Some(union(&l.estimate, &r.estimate))
+            }
+            (BinaryOp::Mul, a, b) => Some(union(a, b)),
+            (BinaryOp::Div, Some(_), None) => l.estimate.clone(),
+            (BinaryOp::Div, _, _) => {
+                self.nonlinear(r, span, "divided by");
+                l.estimate.clone().or_else(|| r.estimate.clone())
+            }
+            (_, a, b) => {
+                let verb = if op == BinaryOp::Pow { "raised to a power" } else { "used in a remainder" };
+                self.nonlinear(if a.is_some() { l } else { r }, span, verb);
+                Some(union(a, b))
+            }
+        };
+        let base = match op {
+            BinaryOp::Div if l.base == Base::Int && r.base == Base::Int => Base::Int,
+            BinaryOp::Div => Base::Real,
+            BinaryOp::Rem => {
+                if l.base != Base::Int || r.base != Base::Int {
+                    self.must_be_free(&kind, span, env, "a remainder", "this remainder");
+                    self.report(Diagnostic::error("E0204", span, "`%` is of ints").label("not ints"));
+                }
+                Base::Int
+            }
+            _ => l.base.max(r.base),
+        };
+        let sym = if dims.is_empty() {
+            match (op, &l.sym, &r.sym) {
+                (BinaryOp::Add, Some(a), Some(b)) => Some(a.add(b)),
+                (BinaryOp::Sub, Some(a), Some(b)) => Some(a.sub(b)),
+                (BinaryOp::Mul, Some(a), Some(b)) if a.len() * b.len() <= 64 => Some(a.mul(b)),
+                (BinaryOp::Div, Some(a), Some(b)) => match b.as_constant() {
+                    Some(c) if c != 0.0 && (base == Base::Real || a.divisible(c)) => Some(a.scale(1.0 / c)),
+                    _ => Some(Poly::atom(&format!("(({}) / ({}))", a.print(), b.print()))),
+                },
+                (BinaryOp::Pow, Some(a), Some(b)) => match b.as_constant() {
+                    Some(c) if c == 2.0 && a.len() <= 8 => Some(a.mul(a)),
+                    _ => Some(Poly::atom(&format!("(({})^({}))", a.print(), b.print()))),
+                },
+                (BinaryOp::Rem, Some(a), Some(b)) => Some(Poly::atom(&format!("(({}) % ({}))", a.print(), b.print()))),
+                _ => None,
+            }
+        } else {
+            None
+        };
+        let sym = sym.filter(|s| s.len() <= 64 && s.atoms().all(|a| a.len() < 400));
+        let support = if base == Base::Int && sym.is_some() && op != BinaryOp::Rem {
+            interval(self, op, l, r)
+        } else if let Some(c) = sym.as_ref().and_then(Poly::as_constant) {
+            Support::interval(Some(c), Some(c))
+        } else {
+            interval(self, op, l, r)
+        };
+        Val::Num(Num { base, dims, support, kind, sym, optional: false, estimate })
+    }
+
+    fn matmul(&mut self, l: &Num, r: &Num, left: Span, right: Span, span: Span) -> Val {
+        if !self.arithmetic(l, left) || !self.arithmetic(r, right) {
+            return Val::Unknown;
+        }
+        let (a, b) = (l.dims.len(), r.dims.len());
+        if !(1..=2).contains(&a) || !(1..=2).contains(&b) {
+            let (x, y) = (self.describe_num(l), self.describe_num(r));
+            self.report(
+                Diagnostic::error("E0210", span, format!("`@` is of vectors and matrices, not of {x} and {y}"))
+                    .label("here"),
+            );
+            return Val::Unknown;
+        }
+        let inner = (l.dims[a - 1].clone(), r.dims[0].clone());
+        if !self.same_size(&inner.0, &inner.1, span, "the inner sizes of a product must agree") {
+            return Val::Unknown;
+        }
+        if let (Some(x), Some(y)) = (&l.estimate, &r.estimate)
+            && (x.iter().any(|s| y.contains(s)) || self.in_strategy > 0)
+        {
+            self.nonlinear(l, span, "multiplied by one of the same source");
+        }
+        let dims: Vec<Poly> = l.dims[..a - 1].iter().chain(&r.dims[1..]).cloned().collect();
+        let mut kind = l.kind.clone();
+        kind.join(&r.kind);
+        let estimate = match (&l.estimate, &r.estimate) {
+            (None, None) => None,
+            (x, y) => Some(union(x, y)),
+        };
+        Val::Num(Num { kind, estimate, ..Num::new(Base::Real, dims) })
+    }
+}
+
+fn edge(value: Poly) -> Option<Edge> {
+    (value.len() <= 16).then_some(Edge { value, kind: super::value::Kind::default() })
+}
+
+/// Bounds of a result from bounds of the arguments.
+pub fn interval(c: &Checker, op: BinaryOp, l: &Num, r: &Num) -> Support {
+    let poly = |e: Option<Edge>| e.map(|e| e.value);
+    let (la, lb) = (poly(l.support.lower()), poly(l.support.upper()));
+    let (ra, rb) = (poly(r.support.lower()), poly(r.support.upper()));
+    let nonneg = |p: &Option<Poly>| p.as_ref().is_some_and(|p| c.range(p).0 >= 0.0);
+    let nonpos = |p: &Option<Poly>| p.as_ref().is_some_and(|p| c.range(p).1 <= 0.0);
+    let zero = || edge(Poly::default());
+    let both = |a: &Option<Poly>, b: &Option<Poly>, f: &dyn Fn(&Poly, &Poly) -> Poly| match (a, b) {
+        (Some(a), Some(b)) => edge(f(a, b)),
+        _ => None,
+    };
+    let constants = |a: &Option<Poly>, b: &Option<Poly>| -> Option<Poly> {
+        let (a, b) = (a.as_ref()?.as_constant()?, b.as_ref()?.as_constant()?);
+        Some(Poly::constant(a * b))
+    };
+    let (lower, upper) = match op {
+        BinaryOp::Add => (both(&la, &ra, &Poly::add), both(&lb, &rb, &Poly::add)),
+        BinaryOp::Sub => (both(&la, &rb, &Poly::sub), both(&lb, &ra, &Poly::sub)),
+        BinaryOp::Mul => {
+            let same = l.sym.is_some() && l.sym == r.sym;
+            if nonneg(&la) && nonneg(&ra) {
+                let lower = constants(&la, &ra).map_or_else(zero, edge);
+                (lower, constants(&lb, &rb).and_then(edge))
+            } else if same || (nonpos(&lb) && nonpos(&rb)) {
+                (zero(), None)
+            } else if (nonneg(&la) && nonpos(&rb)) || (nonpos(&lb) && nonneg(&ra)) {
+                (None, zero())
+            } else if let Some(k) = r.sym.as_ref().and_then(Poly::as_constant).filter(|_| r.dims.is_empty()) {
+                scaled(&la, &lb, k)
+            } else if let Some(k) = l.sym.as_ref().and_then(Poly::as_constant).filter(|_| l.dims.is_empty()) {
+                scaled(&ra, &rb, k)
+            } else {
+                (None, None)
+            }
+        }
+        BinaryOp::Div => {
+            if let Some(k) = r.sym.as_ref().and_then(Poly::as_constant).filter(|k| *k != 0.0) {
+                scaled(&la, &lb, 1.0 / k)
+            } else if nonneg(&la) && nonneg(&ra) {
+                (zero(), None)
+            } else {
+                (None, None)
+            }
+        }
+        BinaryOp::Rem => (zero(), rb.as_ref().and_then(|b| edge(b.plus(-1.0)))),
+        BinaryOp::Pow => {
+            let exponent = r.sym.as_ref().and_then(Poly::as_constant);
+            if nonneg(&la) || exponent.is_some_and(|e| e % 2.0 == 0.0) { (zero(), None) } else { (None, None) }
+        }
+        BinaryOp::MatMul
+        | BinaryOp::Eq
+        | BinaryOp::Ne
+        | BinaryOp::Lt
+        | BinaryOp::Le
+        | BinaryOp::Gt
+        | BinaryOp::Ge
+        | BinaryOp::And
+        | BinaryOp::Or => (None, None),
+    };
+    Support::Interval { lower, upper }
+}
+
+fn scaled(a: &Option<Poly>, b: &Option<Poly>, k: f64) -> (Option<Edge>, Option<Edge>) {
+    let low = a.as_ref().and_then(|a| edge(a.scale(k)));
+    let high = b.as_ref().and_then(|b| edge(b.scale(k)));
+    if k >= 0.0 { (low, high) } else { (high, low) }
+}
