@@ -9,6 +9,9 @@ use crate::ir::core::{Atom, Program, Stmt, Var};
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 
+/// Operations of one segment.
+const LONGEST: usize = 120;
+
 /// Levels of a strip's statements.
 pub(super) struct Schedule {
     pub levels: usize,
@@ -25,10 +28,18 @@ impl Schedule {
     pub(super) fn new(stmts: &[&Stmt], sinks: &[(Atom, Sink)], program: &Program) -> Schedule {
         let mut available: HashMap<Var, usize> = HashMap::new();
         let mut places = Vec::new();
+        let mut sizes: HashMap<usize, usize> = HashMap::new();
         let mut levels = 1;
         for stmt in stmts {
-            let level = stmt.free_vars().iter().filter_map(|v| available.get(v)).max().copied().unwrap_or(0);
+            let mut level = stmt.free_vars().iter().filter_map(|v| available.get(v)).max().copied().unwrap_or(0);
             let inline = is_inline(stmt);
+            if inline {
+                // Register allocation is super-linear in live values: long segments are cut.
+                while sizes.get(&level).is_some_and(|&n| n >= LONGEST) {
+                    level += 1;
+                }
+                *sizes.entry(level).or_insert(0) += 1;
+            }
             for result in stmt.results() {
                 available.insert(result, if inline { level } else { level + 1 });
             }
