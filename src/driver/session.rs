@@ -60,12 +60,12 @@ pub fn check_text(name: &str, text: &str) -> Checking {
 
 pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
     let bytes = std::fs::read(path).map_err(|e| {
-        Diagnostic::bare("E0510", format!("`{}` cannot be read: {e}", path.display()))
+        Diagnostic::bare("E0501", format!("`{}` cannot be read: {e}", path.display()))
             .fix("check the path and its permissions")
     })?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        Diagnostic::bare("E0510", format!("`{}` is not UTF-8 text (byte {at})", path.display()))
+        Diagnostic::bare("E0501", format!("`{}` is not UTF-8 text (byte {at})", path.display()))
     })
 }
 
