@@ -11,6 +11,7 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod strategies;
+pub mod testing;
 
 use arguments::{Arguments, Command};
 use clap::Parser as _;

@@ -134,9 +134,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What is differentiated for a line: the objective written, or one that estimates the same with less variance.
+    /// What is differentiated for a line: the objective written, or one that estimates the same, if the guide is derived
+    /// and has a full scale matrix. (A path-derivative gradient has variance zero at the optimum, and a large one far from
+    /// it, or where the family cannot come near: only such a guide starts near enough and fits well enough.)
     pub fn objective_of(&self, line: &'a FitLine) -> &'a Expr {
-        self.checked.substitutes.get(&line.id).unwrap_or(&line.objective)
+        let full = self.pair_of(&line.objective).and_then(|p| self.derived_guide(p.guide)).is_some_and(|g| {
+            g.params.iter().any(|p| super::model::role(self, p) == crate::inference::bound::ParamRole::CholeskyScale)
+        });
+        if full { self.checked.substitutes.get(&line.id).unwrap_or(&line.objective) } else { &line.objective }
     }
 
     /// Arguments that an objective's declaration calls generative functions: the first two.

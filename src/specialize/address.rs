@@ -173,7 +173,7 @@ impl<'a> Machine<'a> {
         // An earlier iteration of an open loop.
         for (position, &a) in at.iter().enumerate() {
             let (Some(base), offset) = self.affine(a) else { continue };
-            if let Some(&(_, from)) = self.open.iter().find(|&&(v, _)| v == base)
+            if let Some((_, from)) = self.open.iter().map(|o| (o.index, o.from)).find(|&(v, _)| v == base)
                 && offset < from
             {
                 return Err(Fail::Window {
@@ -191,7 +191,7 @@ impl<'a> Machine<'a> {
             format!("`{name}` is read at an index for which no earlier iteration is known to have sampled it"),
         );
         match self.open.last() {
-            Some(&(index, _)) => Err(Fail::Unroll { index, reason: Box::new(reason) }),
+            Some(o) => Err(Fail::Unroll { index: o.index, reason: Box::new(reason) }),
             None => Err(reason.into()),
         }
     }
@@ -234,7 +234,14 @@ impl<'a> Machine<'a> {
             key.dims = kept.iter().map(|&p| key.dims[p]).collect();
             key.order = key.order.iter().filter_map(|o| kept.iter().position(|p| p == o)).collect();
         }
+        // While a loop around still samples the address, only what is proved to lie in the pieces at hand is read from
+        // them; afterwards they are all there is.
+        let frame = self.frames[k].id;
+        let growing = self.open.iter().any(|o| o.frame == frame && o.samples.contains(&name));
         for (axis, &p) in kept.iter().enumerate() {
+            if !growing {
+                break;
+            }
             let mut intervals: Vec<(i64, usize)> =
                 chosen.iter().filter_map(|(key, _)| key.dims[axis].interval()).collect();
             intervals.sort_unstable();
@@ -245,27 +252,10 @@ impl<'a> Machine<'a> {
                 }
                 end = end.max(from + len as i64);
             }
-            let fact = self.fact(at[p]);
-            let low_high = match at[p] {
-                Atom::Int(i) => (i as f64, i as f64),
-                a => {
-                    let (base, offset) = self.affine(a);
-                    match base.map(|b| self.fact(b.into())) {
-                        Some(f) => (f.lower + offset as f64, f.upper + offset as f64),
-                        None => (fact.lower, fact.upper),
-                    }
-                }
-            };
-            // An index that is data or drawn ranges over what its declaration allows; out of bounds is a status.
-            let unknown = !low_high.0.is_finite() || !low_high.1.is_finite();
-            let in_loop = self.affine(at[p]).0.is_some_and(|b| self.open.iter().any(|&(v, _)| v == b));
-            let drawing_loop = self.open.iter().any(|&(v, _)| {
-                self.frames[k].pieces.iter().any(|(key, _)| {
-                    key.name == name
-                        && key.dims.iter().any(|d| matches!(d, Dim::At(a) if self.affine(*a).0 == Some(v)))
-                })
-            });
-            if unknown && drawing_loop || !unknown && (low_high.0 < 0.0 || low_high.1 >= end as f64) && (in_loop || matches!(at[p], Atom::Int(_)) || drawing_loop) {
+            let (base, offset) = self.affine(at[p]);
+            let fact = self.fact(base.map_or(at[p], Atom::Var));
+            let offset = if base.is_some() { offset as f64 } else { 0.0 };
+            if fact.lower + offset < 0.0 || fact.upper + offset >= end as f64 {
                 return Ok(None);
             }
         }

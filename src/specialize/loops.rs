@@ -6,7 +6,8 @@
 //! is missing, and the loop is specialised again with it.
 
 use super::address::{Dim, Window};
-use super::machine::{Fail, Machine, R, UNKNOWN, refuse, unsupported};
+use super::machine::{Fail, Machine, OpenLoop, R, UNKNOWN, refuse, unsupported};
+use super::scan::{self, Mention};
 use super::types::{Support, TypeValue};
 use super::value::{Env, Estimate, EstimateTerm, Estimates, Value};
 use crate::base::source::Span;
@@ -35,6 +36,8 @@ struct Clause<'a> {
     extent: usize,
     /// Elements of an array that is gone through.
     over: Option<Value<'a>>,
+    /// Addresses that the body samples.
+    samples: Rc<[&'a str]>,
 }
 
 /// State to go back to when a loop is tried another way.
@@ -56,6 +59,13 @@ struct Snapshot<'a> {
     depth_of_calls: usize,
 }
 
+/// The clauses of a `for`, the cells that its body assigns, the addresses that it samples.
+struct Parts<'b, 'a> {
+    clauses: &'a [ForClause],
+    cells: &'b [usize],
+    samples: Rc<[&'a str]>,
+}
+
 type Body<'b, 'a> = &'b mut dyn FnMut(&mut Machine<'a>, &Env<'a>) -> R<Value<'a>>;
 
 impl<'a> Machine<'a> {
@@ -72,21 +82,28 @@ impl<'a> Machine<'a> {
             return unsupported(c.span, "a `for` with `while`");
         }
         let cells = self.assigned_cells(body, env);
-        self.clauses(clauses, &cells, env, &mut |m, env| m.block(body, env), reduce, span)
+        let mut samples: Vec<&'a str> = Vec::new();
+        scan::block(body, &mut |m| {
+            if let Mention::Sampled(n) = m {
+                samples.push(n);
+            }
+        });
+        let parts = Parts { clauses, cells: &cells, samples: samples.into() };
+        self.clauses(&parts, env, &mut |m, env| m.block(body, env), reduce, span)
     }
 
     fn clauses(
         &mut self,
-        clauses: &'a [ForClause],
-        cells: &[usize],
+        parts: &Parts<'_, 'a>,
         env: &Env<'a>,
         body: Body<'_, 'a>,
         reduce: Reduce,
         span: Span,
     ) -> R<Value<'a>> {
+        let (clauses, cells, samples) = (parts.clauses, parts.cells, &parts.samples);
         if clauses.len() > 1 && cells.is_empty() {
             let snapshot = self.snapshot();
-            let evaluated: R<Vec<Clause<'a>>> = clauses.iter().map(|c| self.clause(c, env)).collect();
+            let evaluated: R<Vec<Clause<'a>>> = clauses.iter().map(|c| self.clause(c, samples, env)).collect();
             if let Ok(evaluated) = evaluated {
                 let (result, indices) = self.parallel(&evaluated, env, body, reduce, span);
                 match result {
@@ -99,22 +116,24 @@ impl<'a> Machine<'a> {
         let Some((first, rest)) = clauses.split_first() else {
             return body(self, env);
         };
-        let clause = self.clause(first, env)?;
+        let clause = self.clause(first, samples, env)?;
         if rest.is_empty() {
             return self.one_loop(&clause, cells, env, body, reduce, span);
         }
         let inner = if reduce == Reduce::Mean { Reduce::Mean } else { reduce };
-        self.one_loop(&clause, cells, env, &mut |m, env| m.clauses(rest, cells, env, body, inner, span), reduce, span)
+        let rest = Parts { clauses: rest, cells, samples: samples.clone() };
+        self.one_loop(&clause, cells, env, &mut |m, env| m.clauses(&rest, env, body, inner, span), reduce, span)
     }
 
-    fn clause(&mut self, clause: &'a ForClause, env: &Env<'a>) -> R<Clause<'a>> {
+    fn clause(&mut self, clause: &'a ForClause, samples: &Rc<[&'a str]>, env: &Env<'a>) -> R<Clause<'a>> {
+        let samples = samples.clone();
         let name = clause.name.text.as_str();
         let span = clause.name.span;
         match &clause.over {
             ForRange::Range { from, to } => {
                 let a = self.range_end(from, env)?;
                 let b = self.range_end(to, env)?;
-                Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None })
+                Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples })
             }
             ForRange::In(e) => {
                 if let ExprKind::Call { callee, args } = &e.kind
@@ -123,15 +142,15 @@ impl<'a> Machine<'a> {
                 {
                     let d = self.expr(&arg.value, env)?;
                     let d = self.as_dist(&d, e.span)?;
-                    return self.support_clause(name, &d, e.span);
+                    return self.support_clause(name, &d, samples, e.span);
                 }
                 match self.expr(e, env)? {
                     Value::Range(a, b) => {
-                        Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None })
+                        Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples })
                     }
                     Value::Array(array) => {
                         let extent = array.shape[0];
-                        Ok(Clause { name, from: 0, extent, over: Some(Value::Array(array)) })
+                        Ok(Clause { name, from: 0, extent, over: Some(Value::Array(array)), samples })
                     }
                     other => refuse(span, format!("a range or an array is gone through, this is {}", other.kind())),
                 }
@@ -143,8 +162,8 @@ impl<'a> Machine<'a> {
     fn range_end(&mut self, e: &'a Expr, env: &Env<'a>) -> R<i64> {
         match self.static_int(e, env) {
             Err(Fail::Error(reason)) => match self.open.last() {
-                Some(&(index, _)) if reason.message.contains("known when data are bound") => {
-                    Err(Fail::Unroll { index, reason })
+                Some(o) if reason.message.contains("known when data are bound") => {
+                    Err(Fail::Unroll { index: o.index, reason })
                 }
                 _ => Err(Fail::Error(reason)),
             },
@@ -152,7 +171,13 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn support_clause(&mut self, name: &'a str, d: &Rc<super::value::Dist<'a>>, span: Span) -> R<Clause<'a>> {
+    fn support_clause(
+        &mut self,
+        name: &'a str,
+        d: &Rc<super::value::Dist<'a>>,
+        samples: Rc<[&'a str]>,
+        span: Span,
+    ) -> R<Clause<'a>> {
         let event = self.event_type(d)?;
         let infinite = |what: &str| -> R<Clause<'a>> {
             Err(Diagnostic::error("E0307", span, format!("the support of this distribution {what}"))
@@ -169,9 +194,9 @@ impl<'a> Machine<'a> {
                     return infinite("is infinite or depends on values that are not known when data are bound");
                 };
                 let extent = usize::try_from(b as i64 - a as i64 + 1).unwrap_or(0);
-                Ok(Clause { name, from: a as i64, extent, over: None })
+                Ok(Clause { name, from: a as i64, extent, over: None, samples })
             }
-            Support::Bool => Ok(Clause { name, from: 0, extent: 2, over: None }),
+            Support::Bool => Ok(Clause { name, from: 0, extent: 2, over: None, samples }),
             Support::Real { .. } | Support::Named(..) => infinite("is infinite"),
         }
     }
@@ -336,7 +361,8 @@ impl<'a> Machine<'a> {
     ) -> R<Value<'a>> {
         let mut env = env.clone();
         for (clause, &(var, _)) in clauses.iter().zip(indices) {
-            self.open.push((var, clause.from));
+            let frame = self.frames.last().map_or(0, |f| f.id);
+            self.open.push(OpenLoop { index: var, from: clause.from, frame, samples: clause.samples.clone() });
             let value = self.loop_value(clause, var.into(), span)?;
             env.bind(clause.name, value);
         }

@@ -113,6 +113,17 @@ pub(super) struct Fact {
 pub(super) const UNKNOWN: Fact =
     Fact { lower: f64::NEG_INFINITY, upper: f64::INFINITY, affine: None, random: false, depth: 0 };
 
+/// A loop of the language whose body is being evaluated.
+#[derive(Clone)]
+pub(super) struct OpenLoop<'a> {
+    pub index: Var,
+    /// Value of the name bound to the index where the index is 0.
+    pub from: i64,
+    /// The frame it stands in, and the addresses that its body samples.
+    pub frame: u32,
+    pub samples: Rc<[&'a str]>,
+}
+
 pub(super) struct Machine<'a> {
     pub checked: &'a Checked,
     pub bindings: Rc<Bindings>,
@@ -126,8 +137,8 @@ pub(super) struct Machine<'a> {
     pub prologue: Vec<Stmt>,
     /// Index atoms (from 0) and extents of the enclosing loops.
     pub loops: Vec<(Atom, usize)>,
-    /// Index variables of the language's loops under evaluation, with the offset of the name bound to them.
-    pub open: Vec<(Var, i64)>,
+    /// The language's loops under evaluation.
+    pub open: Vec<OpenLoop<'a>>,
     pub cells: Vec<Value<'a>>,
     pub frames: Vec<Frame<'a>>,
     pub next_frame: u32,
@@ -149,8 +160,10 @@ pub(super) struct Machine<'a> {
     /// Results of bijectors' `forward`, so that `inverse` of one is its operand.
     pub forwards: Vec<super::dist::Forward<'a>>,
     pub depth_of_calls: usize,
-    /// Form of the site's value, inside its strategy; and whether the continuation detaches it (`k: free`).
-    pub current: Option<(Vec<Type>, Value<'a>, bool)>,
+    /// Form of the site's value, inside its strategy.
+    pub current: Option<(Vec<Type>, Value<'a>)>,
+    /// Whether its continuation detaches its argument (`k: free`).
+    pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
     pub hoists: bool,
 }
@@ -187,6 +200,7 @@ impl<'a> Machine<'a> {
             forwards: Vec::new(),
             depth_of_calls: 0,
             current: None,
+            detaches: false,
             hoists: true,
         }
     }

@@ -5,6 +5,7 @@
 //! collect theta, sum lp`, with the site's distribution and strategy in a table beside the program.
 
 pub mod bind;
+pub mod normalise;
 pub mod programs;
 pub mod sites;
 

@@ -7,6 +7,8 @@ use crate::syntax::tree::{Address, Block, Expr, ExprKind, ForRange, IndexExpr, S
 pub(super) enum Mention<'a> {
     Name(&'a str),
     Assigned(&'a str),
+    /// Sampled at an address of this name.
+    Sampled(&'a str),
 }
 
 pub(super) fn block<'a>(b: &'a Block, f: &mut dyn FnMut(Mention<'a>)) {
@@ -55,7 +57,8 @@ fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(Mention<'a>)) {
             expr(value, f);
         }
         StmtKind::Sample { address, ty: t, value, by } => {
-            if let Address::Named { indices, .. } = address {
+            if let Address::Named { name, indices } = address {
+                f(Mention::Sampled(&name.text));
                 indices.iter().for_each(|e| expr(e, f));
             }
             t.iter().for_each(|t| ty(t, f));

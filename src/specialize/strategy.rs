@@ -46,7 +46,7 @@ fn not_affine<T>(span: Span, what: &str) -> R<T> {
 
 impl<'a> Machine<'a> {
     pub(super) fn call_continuation(&mut self, args: Vec<Argument<'a>>, span: Span) -> R<Value<'a>> {
-        let Some((types, _, detaches)) = self.current.clone() else {
+        let Some((types, _)) = self.current.clone() else {
             return super::machine::refuse(span, "a continuation outside its strategy");
         };
         let [(_, value, _)] = args.as_slice() else {
@@ -71,9 +71,9 @@ impl<'a> Machine<'a> {
             } else if own.scalar != ty.scalar {
                 return unsupported(span, "a relaxed value of a discrete site");
             }
-        }
-        if detaches {
-            atoms = atoms.into_iter().map(|a| self.stop_atom(a)).collect();
+            if self.detaches {
+                *atom = self.stop_atom(*atom);
+            }
         }
         let call = self.calls.len();
         self.calls.push(CallRecord { extents: Vec::new(), args: atoms, static_args: false });
@@ -298,7 +298,8 @@ impl<'a> Machine<'a> {
             }
         }
         env.bind(&item.k.text, Value::Continuation);
-        self.current = Some((types, template, item.kind == ContinuationKind::Free));
+        self.current = Some((types, template));
+        self.detaches = item.kind == ContinuationKind::Free;
         let value = self.block(&item.body, &env)?;
         let form = self.estimate_of(&value, item.span)?;
         let stmts = std::mem::take(&mut self.stmts);

@@ -55,6 +55,7 @@ bijector unpack(): real[J + 2] -> { mu: real, tau: real<lower=0>, z: real[J] } {
 }
 guide mf() { _ ~ transformed(normal(q_location, q_scale), unpack()) by reparam }
 guide fr() { _ ~ transformed(multi_normal_cholesky(c_location, c_scale), unpack()) by reparam }
+test \"elbo stl iwelbo\" { assert near(1, 1, 1) }
 objective agree(q: gen) = expect {
   let (t, lq) = simulate(q)
   lq - log_density(q, t)
@@ -195,7 +196,7 @@ guide q() { for i in 0..6 { z[i] ~ bernoulli_logit(a[i]) by enum } }
 guide r() { for i in 0..6 { z[i] ~ bernoulli_logit(a[i]) by reinforce(0.5) } }
 ";
     for (guide, calls) in [("q()", 1), ("r()", 1)] {
-        let mut loaded = load(text);
+        let mut loaded = load(&format!("{text}\ntest \"elbo\" {{ assert near(1, 1, 1) }}\n"));
         let e = loaded.expr(&format!("elbo(m(), {guide})"));
         let bound = bind(&loaded.checked, &data(&[])).unwrap();
         let mut sited = programs::objective(&bound, &e, &options()).unwrap();

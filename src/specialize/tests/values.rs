@@ -115,7 +115,7 @@ fn missing_data_score_nothing() {
 data T: int
 data y: real?[T]
 model m() { x ~ normal(0, 1); for t in 0..T { observe y[t] ~ normal(x, 2) } }
-model whole() { x ~ normal(0, 1); observe y ~ normal(x, 2) }
+model whole() { x ~ normal(0, 1); observe y ~ normal(x * ones(T), 2) }
 const present = sum(for t in 0..T { if is_missing(y[t]) { 0 } else { 1 } })
 ";
     let given = [("T", Array::int([], vec![3])), ("y", Array::real([3], vec![1.0, f64::NAN, 3.0]))];
