@@ -45,7 +45,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct Run {
     /// Data: FILE.json, FILE.csv, X,y=FILE.csv:1-50,51 or N=442; may be repeated. Without it, NAME.json beside NAME.ppl.
-    #[arg(long, value_name = "DATA", num_args = 1..)]
+    #[arg(long, value_name = "DATA")]
     pub data: Vec<String>,
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 0)]
@@ -106,6 +106,9 @@ pub struct Fit {
     /// Write draws, parameters and a record of the run into this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Further data after `--data`: `--data a.json b.json`.
+    #[arg(hide = true, value_name = "DATA")]
+    pub more_data: Vec<String>,
 }
 
 #[derive(Args, Debug)]

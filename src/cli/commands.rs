@@ -9,7 +9,7 @@ use crate::data;
 use crate::diagnostic::{Diagnostic, codes, has_errors, render};
 use crate::driver::compile::Backend;
 use crate::driver::session::{Session, check_file, check_source, command_expr, read_text};
-use crate::driver::{Refusal, Stage, bench as benches, eval as evaluation, grad as gradients, stages};
+use crate::driver::{Refusal, Stage, bench as benches, eval as evaluation, grad as gradients, stages, test_items};
 use crate::runtime::executable::Array;
 use crate::syntax::parser::{NodeIds, parse_file};
 use crate::syntax::print;
@@ -17,7 +17,7 @@ use crate::syntax::tree::Expr;
 use crate::types::program::Checked;
 use serde_json::json;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -336,14 +336,78 @@ fn syntax_text(path: &Path) -> Result<String, Refusal> {
     Ok(print::file(&tree))
 }
 
+/// Files with `test` items: the file itself, or all `.ppl` files of a folder and the folders in it, sorted.
+fn programs(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![path.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let refuse = |e| Diagnostic::bare("E0501", format!("cannot read {}: {e}", folder.display()));
+        for entry in std::fs::read_dir(&folder).map_err(refuse)? {
+            let path = entry.map_err(refuse)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "ppl") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 pub fn test(arguments: &Test, output: &Output) -> Exit {
     let backend = match backend(&arguments.run) {
         Ok(backend) => backend,
         Err(message) => return output.usage(&message),
     };
-    let _ = backend;
-    output.refusal(&Refusal {
-        diagnostics: vec![Diagnostic::bare("E0590", "`test` items cannot be run yet")],
-        sources: Arc::default(),
-    })
+    let options = test_items::TestOptions { seed: arguments.run.seed, backend };
+    let files = match programs(&arguments.path) {
+        Ok(files) => files,
+        Err(error) => return output.refusal(&Refusal { diagnostics: vec![error], sources: Arc::default() }),
+    };
+    let (mut passed, mut failed) = (0, 0);
+    let mut text = String::new();
+    let mut cases = Vec::new();
+    for file in &files {
+        let name = file.display().to_string();
+        let found = open(file, &arguments.run, output)
+            .and_then(|opened| test_items::run(&opened.checked, &opened.data, file, &options));
+        let found = match found {
+            Ok(found) => found,
+            Err(refusal) if files.len() == 1 => return output.refusal(&refusal),
+            Err(refusal) => {
+                output.diagnostics(&refusal.diagnostics, &refusal.sources);
+                failed += 1;
+                text.push_str(&format!("FAILED  {name}: it could not be opened\n"));
+                cases.push(json!({ "file": name, "name": null, "passed": false, "failures": [] }));
+                continue;
+            }
+        };
+        for case in found {
+            let word = if case.passed() { "ok    " } else { "FAILED" };
+            text.push_str(&format!("{word}  {name}: {}\n", case.name));
+            for failure in &case.failures {
+                text.push_str(&format!("          line {}: {}\n", failure.line, failure.message));
+            }
+            if case.passed() {
+                passed += 1;
+            } else {
+                failed += 1;
+            }
+            let failures: Vec<_> =
+                case.failures.iter().map(|f| json!({ "line": f.line, "message": f.message })).collect();
+            cases.push(json!({
+                "file": name, "name": case.name, "line": case.line, "assertions": case.assertions,
+                "passed": case.passed(), "failures": failures,
+            }));
+        }
+    }
+    output.result(
+        || format!("{text}\n{passed} passed, {failed} failed\n"),
+        || json!({ "passed": passed, "failed": failed, "cases": cases }),
+    );
+    if failed == 0 { Exit::Fine } else { Exit::Wrong }
 }

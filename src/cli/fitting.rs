@@ -29,7 +29,12 @@ pub fn fit(arguments: &Fit, output: &Output, started: Instant) -> Exit {
     if options.particles == Some(0) || options.max_steps == Some(0) || options.draws == 0 {
         return output.usage("`--particles`, `--steps` and `--draws` are at least 1");
     }
-    let opened = match open_text(&arguments.file, &arguments.run, output, |checked| {
+    if arguments.run.data.is_empty() && !arguments.more_data.is_empty() {
+        return output.usage(&format!("`{}` was not expected: data follow `--data`", arguments.more_data[0]));
+    }
+    let mut needs = arguments.run.clone();
+    needs.data.extend_from_slice(&arguments.more_data);
+    let opened = match open_text(&arguments.file, &needs, output, |checked| {
         arguments.guide.as_deref().map_or(Ok(None), |family| with_family(checked, family))
     }) {
         Ok(opened) => opened,

@@ -13,9 +13,12 @@ pub mod report;
 pub mod strategies;
 
 use arguments::{Arguments, Command};
+use crate::diagnostic::Diagnostic;
+use crate::driver::Refusal;
 use clap::Parser as _;
 use output::Output;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How a command ended.
@@ -53,15 +56,24 @@ pub fn main() -> ExitCode {
         }
     };
     let output = Output::new(arguments.format);
-    let exit = match &arguments.command {
-        Command::Check(c) => commands::check(c, &output),
-        Command::Fit(c) => fitting::fit(c, &output, started),
-        Command::Grad(c) => commands::grad(c, &output),
-        Command::Eval(c) => commands::eval(c, &output),
-        Command::Bench(c) => commands::bench(c, &output, started),
-        Command::Explain(c) => commands::explain(c, &output),
-        Command::Ir(c) => commands::ir(c, &output),
-        Command::Test(c) => commands::test(c, &output),
-    };
+    let run = || command(&arguments, &output, started);
+    let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let defect = Diagnostic::bare("E0690", "Provi failed: this is a defect of the compiler, not of the program")
+            .note("the panic's message stands above");
+        output.refusal(&Refusal { diagnostics: vec![defect], sources: Arc::default() })
+    });
     ExitCode::from(exit.status())
+}
+
+fn command(arguments: &Arguments, output: &Output, started: Instant) -> Exit {
+    match &arguments.command {
+        Command::Check(c) => commands::check(c, output),
+        Command::Fit(c) => fitting::fit(c, output, started),
+        Command::Grad(c) => commands::grad(c, output),
+        Command::Eval(c) => commands::eval(c, output),
+        Command::Bench(c) => commands::bench(c, output, started),
+        Command::Explain(c) => commands::explain(c, output),
+        Command::Ir(c) => commands::ir(c, output),
+        Command::Test(c) => commands::test(c, output),
+    }
 }

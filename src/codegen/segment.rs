@@ -7,13 +7,21 @@ use super::emit::{Emit, Lanes, flags, type_of};
 use super::operation::fold_operation;
 use crate::ir::core::Scalar;
 use crate::ir::op::Op;
-use crate::lower::nest::{LaneIndex, LaneNode, Operand, Place, Reg, Segment, WIDTH};
+use crate::lower::nest::{LaneIndex, LaneNode, Operand, Place, Reg, Segment, Tail, WIDTH};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
 use cranelift_frontend::Variable;
 
-/// Loops of at most so many groups are written out.
-const UNROLLED: i64 = 1;
+/// Segments of at most so many operations in all are written out.
+const STRAIGHT: i64 = 48;
+
+/// Groups of a segment.
+enum Groups {
+    /// So many whole ones, then one with `rest` elements (if that is not 0).
+    Fixed { groups: i64, rest: usize, straight: bool },
+    /// Up to a position that is not 0.
+    Until(Value),
+}
 
 /// A lane accumulator while a vector loop runs.
 struct Accumulator {
@@ -34,24 +42,31 @@ impl Emit<'_> {
         let width = i64::try_from(WIDTH).unwrap_or(4);
         match segment.count {
             Operand::Int(n) => {
-                let groups = n / width;
-                if groups > 0 {
-                    let end = self.b.ins().iconst(types::I64, groups * width);
-                    self.groups(segment, end, groups <= UNROLLED, groups);
+                let (groups, rest) = (n / width, n % width);
+                let padded = segment.tail == Tail::Padded && rest > 0;
+                if groups > 0 || padded {
+                    let nodes = i64::try_from(segment.body.len()).unwrap_or(i64::MAX);
+                    let straight = groups * nodes <= STRAIGHT;
+                    let rest = if padded { usize::try_from(rest).unwrap_or(0) } else { 0 };
+                    self.groups(segment, Groups::Fixed { groups, rest, straight });
                 }
-                if n % width > 0 {
-                    let (start, end) =
-                        (self.b.ins().iconst(types::I64, groups * width), self.b.ins().iconst(types::I64, n));
-                    self.counted_from(start, end, 1, |s, i| s.elements(segment, i, false, &[]));
+                if rest > 0 && !padded {
+                    let start = self.b.ins().iconst(types::I64, groups * width);
+                    let end = self.b.ins().iconst(types::I64, n);
+                    self.counted_from(start, end, 1, |s, i| s.elements(segment, i, false, &[], WIDTH));
                 }
             }
             _ => {
                 let count = self.value(segment.count);
-                let end = self.b.ins().band_imm_s(count, -width);
-                self.guarded(end, |s| s.groups(segment, end, false, 0));
-                if segment.tail {
+                let rounded =
+                    if segment.tail == Tail::Padded { self.b.ins().iadd_imm_s(count, width - 1) } else { count };
+                let end = self.b.ins().band_imm_s(rounded, -width);
+                self.guarded(end, |s| s.groups(segment, Groups::Until(end)));
+                if segment.tail == Tail::Elements {
                     let more = self.b.ins().icmp(IntCC::SignedLessThan, end, count);
-                    self.guarded(more, |s| s.counted_from(end, count, 1, |s, i| s.elements(segment, i, false, &[])));
+                    self.guarded(more, |s| {
+                        s.counted_from(end, count, 1, |s, i| s.elements(segment, i, false, &[], WIDTH));
+                    });
                 }
             }
         }
@@ -69,7 +84,7 @@ impl Emit<'_> {
         self.b.switch_to_block(after);
     }
 
-    fn groups(&mut self, segment: &Segment, end: Value, straight: bool, groups: i64) {
+    fn groups(&mut self, segment: &Segment, groups: Groups) {
         let mut accumulators = Vec::new();
         for node in &segment.body {
             let LaneNode::Accumulate { place, scalar, .. } = node else { continue };
@@ -86,13 +101,23 @@ impl Emit<'_> {
                 accumulators.push(Accumulator { base, offset, vars: [a, b] });
             }
         }
-        if straight {
-            for group in 0..groups {
-                let position = self.b.ins().iconst(types::I64, group * 4);
-                self.elements(segment, position, true, &accumulators);
+        match groups {
+            Groups::Until(end) => self.counted(end, 4, |s, i| s.elements(segment, i, true, &accumulators, WIDTH)),
+            Groups::Fixed { groups, rest, straight } => {
+                if straight {
+                    for group in 0..groups {
+                        let position = self.b.ins().iconst(types::I64, group * 4);
+                        self.elements(segment, position, true, &accumulators, WIDTH);
+                    }
+                } else {
+                    let end = self.b.ins().iconst(types::I64, groups * 4);
+                    self.counted(end, 4, |s, i| s.elements(segment, i, true, &accumulators, WIDTH));
+                }
+                if rest > 0 {
+                    let position = self.b.ins().iconst(types::I64, groups * 4);
+                    self.elements(segment, position, true, &accumulators, rest);
+                }
             }
-        } else {
-            self.counted(end, 4, |s, i| s.elements(segment, i, true, &accumulators));
         }
         let scalars = segment.body.iter().filter_map(|node| match node {
             LaneNode::Accumulate { scalar, .. } => Some(*scalar),
@@ -106,7 +131,8 @@ impl Emit<'_> {
         }
     }
 
-    fn elements(&mut self, segment: &Segment, position: Value, wide: bool, accumulators: &[Accumulator]) {
+    /// `taken` of a group's elements reach the accumulators.
+    fn elements(&mut self, segment: &Segment, position: Value, wide: bool, accumulators: &[Accumulator], taken: usize) {
         self.wide = wide;
         self.position = Some(position);
         let mut next = 0;
@@ -114,10 +140,14 @@ impl Emit<'_> {
             if let (LaneNode::Accumulate { fold, scalar, value, .. }, true) = (node, wide) {
                 let values = self.lane_value(*value, *scalar);
                 if let Some(acc) = accumulators.get(next) {
-                    for (half, &var) in acc.vars.iter().enumerate() {
+                    for (half, &var) in acc.vars.iter().enumerate().filter(|(half, _)| taken > 2 * half) {
                         let before = self.b.use_var(var);
-                        let sum =
-                            self.vector_op(fold_operation(*fold, *scalar), &[before, values[half]], &[*scalar; 2], &[]);
+                        let op = fold_operation(*fold, *scalar);
+                        let mut sum = self.vector_op(op, &[before, values[half]], &[*scalar; 2], &[]);
+                        if taken == 2 * half + 1 {
+                            let first = self.b.ins().extractlane(sum, 0);
+                            sum = self.b.ins().insertlane(before, first, 0);
+                        }
                         self.b.def_var(var, sum);
                     }
                 }
@@ -220,7 +250,7 @@ impl Emit<'_> {
                 let lanes = self.lane_load(scalar, place, *stride, position);
                 self.set_lanes(*result, lanes);
             }
-            LaneNode::Store { place, stride, scalar, value } => {
+            LaneNode::Store { place, stride, scalar, value, .. } => {
                 let lanes = self.lane_value(*value, *scalar);
                 self.lane_store(*scalar, lanes, place, *stride, position);
             }

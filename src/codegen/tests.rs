@@ -55,6 +55,24 @@ fn generated_programs_agree_bit_for_bit() {
     assert!(failures.is_empty(), "{} differ: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
 }
 
+#[test]
+fn all_roles_of_inputs() {
+    for seed in 0..30 {
+        let options = generate::Options { all_roles: true, ..Default::default() };
+        let case = generate::case(seed, options);
+        compare(&case.program, &case.data, &case.params).unwrap();
+    }
+}
+
+#[test]
+fn data_that_do_not_fit_are_refused() {
+    let program = parse("data x: real[3]\nstep {\na: real = read(x, 0)\n} yield a = a").unwrap();
+    let bind = |data: &[Array]| compile(lower(&program).unwrap(), data, &pool()).map(|_| ()).unwrap_err().message;
+    assert_eq!(bind(&[]), "1 data inputs, but 0 arrays given");
+    assert_eq!(bind(&[Array::real([2], vec![1.0; 2])]), "data input x has shape [2], not [3]");
+    assert_eq!(bind(&[Array::int([3], vec![1; 3])]), "data input x has elements of another type");
+}
+
 fn pseudo(n: usize) -> Vec<f64> {
     (0..n).map(|i| ((i * 7919 + 13) % 1009) as f64 / 504.5 - 1.0).collect()
 }
@@ -149,4 +167,16 @@ fn loops_and_branches_inside_strips() {
           } yield sum t, collect p, max last, collect seen, sum seen
         } yield total = total, each = each, best = best, path = path, table = table";
     check(text, &[Array::real([37], pseudo(37))]);
+}
+
+#[test]
+fn long_segments_are_cut() {
+    let mut text =
+        "data x: real[300]\nstep {\n(s: real, c: real[300]) = for i<300 strip 0 {\nv0: real = read(x, i)\n".to_owned();
+    for i in 1..400 {
+        text.push_str(&format!("v{i}: real = fma(v{}, 0.25, v{})\n", i - 1, i / 2));
+    }
+    text.push_str("e: real = exp(v7)\nt: real = add(e, v399)\n} yield sum t, collect v200\n} yield s = s, c = c");
+    let nests = check(&text, &[Array::real([300], pseudo(300))]);
+    assert!(nests.to_string().matches("segment").count() >= 4);
 }

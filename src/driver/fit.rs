@@ -62,8 +62,9 @@ pub fn run(session: &Session<'_>, options: &FitOptions, observer: &mut dyn Obser
     Ok(FitReport { outcome, warnings, particles, substitute: substitute(session, line) })
 }
 
-fn substitute(session: &Session<'_>, line: &FitLine) -> Option<String> {
-    session.checked.substitutes.get(&line.id).map(crate::syntax::print::expr)
+fn substitute<'a>(session: &Session<'a>, line: &'a FitLine) -> Option<String> {
+    let expr = session.objective_of(line);
+    (!std::ptr::eq(expr, &line.objective)).then(|| crate::syntax::print::expr(expr))
 }
 
 /// An optimiser as written in `with adam(0.01)`.

@@ -9,6 +9,7 @@ pub mod grad;
 pub mod eval;
 pub mod bench;
 pub mod stages;
+pub mod quadrature;
 pub mod test_items;
 
 use crate::base::source::Sources;

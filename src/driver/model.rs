@@ -134,7 +134,7 @@ fn blocks(session: &Session<'_>, params: &[(String, Vec<usize>)], guide: Option<
     blocks
 }
 
-fn role(session: &Session<'_>, name: &str) -> ParamRole {
+pub(super) fn role(session: &Session<'_>, name: &str) -> ParamRole {
     for entry in &session.checked.items.items {
         if let ItemKind::Param { name: n, ty, .. } = &entry.item.kind
             && n.text == name

@@ -60,12 +60,12 @@ pub fn check_text(name: &str, text: &str) -> Checking {
 
 pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
     let bytes = std::fs::read(path).map_err(|e| {
-        Diagnostic::bare("E0510", format!("`{}` cannot be read: {e}", path.display()))
+        Diagnostic::bare("E0501", format!("`{}` cannot be read: {e}", path.display()))
             .fix("check the path and its permissions")
     })?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        Diagnostic::bare("E0510", format!("`{}` is not UTF-8 text (byte {at})", path.display()))
+        Diagnostic::bare("E0501", format!("`{}` is not UTF-8 text (byte {at})", path.display()))
     })
 }
 
@@ -134,9 +134,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What is differentiated for a line: the objective written, or one that estimates the same with less variance.
+    /// What is differentiated for a line: the objective written, or one that estimates the same, if the guide is derived
+    /// and has a full scale matrix. (A path-derivative gradient has variance zero at the optimum, and a large one far from
+    /// it, or where the family cannot come near: only such a guide starts near enough and fits well enough.)
     pub fn objective_of(&self, line: &'a FitLine) -> &'a Expr {
-        self.checked.substitutes.get(&line.id).unwrap_or(&line.objective)
+        let full = self.pair_of(&line.objective).and_then(|p| self.derived_guide(p.guide)).is_some_and(|g| {
+            g.params.iter().any(|p| super::model::role(self, p) == crate::inference::bound::ParamRole::CholeskyScale)
+        });
+        if full { self.checked.substitutes.get(&line.id).unwrap_or(&line.objective) } else { &line.objective }
     }
 
     /// Arguments that an objective's declaration calls generative functions: the first two.

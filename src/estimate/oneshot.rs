@@ -87,8 +87,8 @@ impl Deriver<'_> {
         }
         let values = if stopped.is_empty() {
             let map: Substitution = sample.results.iter().copied().zip(base.iter().copied()).collect();
-            let list = region_at(stmts, path);
-            substitute(list, &map);
+            // Everywhere below the top list, so that what enclosing statements yield is included.
+            substitute(stmts, &map);
             Vec::new()
         } else {
             // The values keep the sample's names, so that only the continuation reads them.

@@ -35,7 +35,7 @@ pub enum Phase {
     /// Searching for a start.
     Start,
     Training,
-    /// Final draws.
+    /// Final evaluations and draws.
     Drawing,
 }
 
@@ -153,7 +153,7 @@ pub fn fit(bound: &mut dyn Bound, config: &Config, observer: &mut dyn Observer) 
         && let Some(found) = newton::search(&mut trainer, &mut params, &members)
     {
         method.push(format!("start of {} parameters: {}", members.len(), found.description));
-        free = Some((members.clone(), found.factor));
+        free = Some((&members[..], found));
     }
     let coordinates = Coordinates::new(&blocks, &params, reference.as_deref(), free);
     let whitened = if coordinates.whitened { "whitened" } else { "declared" };
@@ -202,7 +202,10 @@ fn final_objective(trainer: &mut Trainer<'_>, params: &[f64], ending: Ending) ->
             break;
         }
         values.extend(more);
-        if Estimate::of(&values).mcse < 0.004 {
+        let objective = Estimate::of(&values);
+        let (step, max_steps) = (trainer.steps, trainer.config.max_steps);
+        let progress = Progress { phase: Phase::Drawing, step, max_steps, objective };
+        if objective.mcse < 0.004 || trainer.observer.progress(&progress) == Control::Cancel {
             break;
         }
     }

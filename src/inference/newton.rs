@@ -15,10 +15,14 @@ use super::train::{self, Trainer};
 const MOST_PARAMS: usize = 150;
 const QUASI_NEWTON_STEPS: usize = 400;
 const NEWTON_STEPS: usize = 8;
+/// Damping, relative to the curvature's diagonal, above which it is not taken for a maximum's.
+const ROUGH: f64 = 0.1;
 
 pub(crate) struct Found {
     /// Lower factor of the inverse curvature over the members, `[n, n]`.
     pub(crate) factor: Vec<f64>,
+    /// The curvature was no maximum's: the factor is diagonal, and lengths in its coordinates mean nothing.
+    pub(crate) rough: bool,
     pub(crate) description: String,
 }
 
@@ -120,6 +124,7 @@ pub(crate) fn search(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[u
     let row = vec![0.0; params.len()];
     let mut search = Search { trainer, members, samples: 1, params: params.to_vec(), row, cancelled: false };
     let mut factor = None;
+    let mut rough = true;
     let (mut quasi, mut newton) = (0, 0);
     // A Gaussian guide over k latents has about k²/2 parameters, and fewer than k draws of it do not determine a scale.
     let first = ((4.0 * (2.0 * n as f64).sqrt()) as usize).max(24);
@@ -135,7 +140,7 @@ pub(crate) fn search(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[u
         let mut point = Point { x: x.clone(), value, gradient };
         if factor.is_none() {
             let start = search.curvature(&x, &mut steps);
-            factor = start.and_then(|c| inverse_factor(&c, &scale_of(&c, &point.gradient), 1e-2));
+            factor = start.and_then(|c| inverse_factor(&c, &scale_of(&c, &point.gradient), 1e-2, 1e4));
         }
         let mut curvature = match &factor {
             Some(factor) => Curvature::from_factor(factor, n),
@@ -152,10 +157,11 @@ pub(crate) fn search(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[u
         }
         newton += newton_steps(&mut search, &mut point, &mut steps, slack);
         x = point.x;
-        if let Some(found) =
-            search.curvature(&x, &mut steps).and_then(|c| inverse_factor(&c, &scale_of(&c, &vec![0.0; n]), 0.0))
-        {
-            factor = Some(found);
+        if let Some(found) = search.curvature(&x, &mut steps) {
+            let (exact, scale) = (scale_of(&found, &vec![0.0; n]), scale_of(&found, &point.gradient));
+            let sharp = inverse_factor(&found, &exact, 0.0, ROUGH);
+            rough = sharp.is_none();
+            factor = sharp.or_else(|| Some(diagonal_factor(&scale, &x)));
         }
         if search.cancelled {
             break;
@@ -165,7 +171,7 @@ pub(crate) fn search(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[u
         params[member] = *value;
     }
     let description = format!("{quasi} quasi-Newton and {newton} Newton steps on sample averages");
-    factor.map(|factor| Found { factor, description })
+    factor.map(|factor| Found { factor, rough, description })
 }
 
 /// Damped Newton steps until the predicted gain is small beside the noise; their number.
@@ -223,6 +229,16 @@ fn scale_of(curvature: &[f64], gradient: &[f64]) -> Vec<f64> {
     (0..n).map(|i| positive(curvature[i * n + i].abs().max(gradient[i].abs()))).collect()
 }
 
+/// Steps of about the curvature's or gradient's scale, coordinate by coordinate, none above the coordinate's own size.
+fn diagonal_factor(scale: &[f64], x: &[f64]) -> Vec<f64> {
+    let n = scale.len();
+    let mut factor = vec![0.0; n * n];
+    for i in 0..n {
+        factor[i * n + i] = (1.0 / scale[i].sqrt()).min(x[i].abs().max(1.0));
+    }
+    factor
+}
+
 /// The step of ascent `(C + λ D)⁻¹ g`; `None` if the matrix is not positive definite.
 fn damped_step(curvature: &[f64], scale: &[f64], damping: f64, gradient: &[f64]) -> Option<Vec<f64>> {
     let n = scale.len();
@@ -238,12 +254,13 @@ fn damped_step(curvature: &[f64], scale: &[f64], damping: f64, gradient: &[f64])
     dense::all_finite(&step).then_some(step)
 }
 
-/// Lower factor of the inverse of a curvature, made positive definite by the least damping from `damping` on that does.
-fn inverse_factor(curvature: &[f64], scale: &[f64], mut damping: f64) -> Option<Vec<f64>> {
+/// Lower factor of the inverse of a curvature, made positive definite by the least damping from `damping` on that does;
+/// `None` if that is more than `most`.
+fn inverse_factor(curvature: &[f64], scale: &[f64], mut damping: f64, most: f64) -> Option<Vec<f64>> {
     let n = scale.len();
     let root: Vec<f64> = scale.iter().map(|s| s.sqrt()).collect();
     let scaled: Vec<f64> = (0..n * n).map(|k| curvature[k] / (root[k / n] * root[k % n])).collect();
-    while damping < 1e4 {
+    while damping <= most {
         let mut damped = scaled.clone();
         (0..n).for_each(|i| damped[i * n + i] += damping);
         if let Some(l) = dense::cholesky(&damped, n)

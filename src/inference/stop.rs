@@ -16,7 +16,8 @@ pub(crate) struct EpochReport {
     pub(crate) epoch: usize,
     /// Half the squared distance between this epoch's average and the last one's; `None` without whitened coordinates.
     pub(crate) drift: Option<f64>,
-    /// Expected loss by the Monte Carlo error of this average, by batch means; likewise of the last.
+    /// Expected loss by the Monte Carlo error of this average, by batch means; likewise of the last (infinite: there is none in
+    /// these coordinates).
     pub(crate) noise: f64,
     pub(crate) noise_before: f64,
     /// Objective at this average minus at the last, on the same random numbers.
@@ -36,7 +37,7 @@ pub(crate) fn settled(report: &EpochReport, tolerance: f64) -> bool {
     match report.drift {
         Some(drift) => {
             let systematic = drift - report.noise - report.noise_before;
-            resolved && systematic < tolerance && report.noise < tolerance
+            resolved && report.noise_before.is_finite() && systematic < tolerance && report.noise < tolerance
         }
         None => resolved,
     }
@@ -60,6 +61,7 @@ mod tests {
         assert!(!settled(&EpochReport { noise: 0.02, ..report }, 0.01));
         assert!(!settled(&EpochReport { gain: Estimate { mean: 0.02, mcse: 0.001 }, ..report }, 0.01));
         assert!(!settled(&EpochReport { epoch: 1, ..report }, 0.01));
+        assert!(!settled(&EpochReport { noise_before: f64::INFINITY, ..report }, 0.01));
         assert!(!settled(&EpochReport { gain: Estimate { mean: f64::NAN, mcse: 0.0 }, ..report }, 0.01));
     }
 }

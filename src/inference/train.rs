@@ -21,13 +21,14 @@ pub(crate) const DRAWS: u32 = 0xF000_0000;
 const BATCHES: usize = 10;
 const BAD_IN_A_ROW: usize = 25;
 const RETREATS: usize = 6;
-const CLIP: f64 = 10.0;
+/// Gradients are cut to this many times their typical norm: rare enough that heavy tails, which carry weight in the mean, stay.
+const CLIP: f64 = 1000.0;
 /// Streams that measure the gradient's noise, the variance per element that a step is averaged down to, and at how many at most.
 const NOISE_PROBES: u32 = 64;
 const STEP_VARIANCE: f64 = 0.04;
 const MOST_REPEATS: usize = 32;
 /// Epochs after which a search may be repeated.
-const SEARCHED_EPOCHS: usize = 6;
+const SEARCHED_EPOCHS: usize = 9;
 
 pub(crate) struct Trainer<'a> {
     pub(crate) bound: &'a mut dyn Bound,
@@ -229,7 +230,7 @@ impl<'a> Trainer<'a> {
                     if gain.mean > -2.0 * gain.mcse {
                         centre = moved;
                     }
-                    coordinates.set_linear(searched, found.factor);
+                    coordinates.set_linear(searched, found);
                     coordinates.recentre(&centre);
                     noise_before = f64::INFINITY;
                 }
@@ -301,7 +302,7 @@ impl<'a> Trainer<'a> {
         }
         let variance = (squares - dense::dot(&sum, &sum) / count) / (count - 1.0) / len as f64;
         let wanted = (variance / STEP_VARIANCE).clamp(1.0, MOST_REPEATS as f64);
-        if wanted.is_finite() { (wanted as usize).next_power_of_two().min(MOST_REPEATS) } else { 1 }
+        if wanted.is_finite() { wanted.ceil() as usize } else { 1 }
     }
 
     fn failure(&self, bad: Bad) -> Failure {

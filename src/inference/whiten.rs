@@ -5,6 +5,7 @@
 
 use super::bound::{ParamBlock, ParamRole};
 use super::dense;
+use super::newton::Found;
 
 /// How one run of parameters depends on its coordinates.
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ impl Coordinates {
         blocks: &[ParamBlock],
         centre: &[f64],
         reference: Option<&[f64]>,
-        free: Option<(Vec<usize>, Vec<f64>)>,
+        free: Option<(&[usize], Found)>,
     ) -> Coordinates {
         let mut parts = Vec::new();
         let mut whitened = true;
@@ -97,21 +98,21 @@ impl Coordinates {
             reference,
             whitened,
         };
-        if let Some((members, factor)) = free {
-            coordinates.set_linear(&members, factor);
+        if let Some((members, found)) = free {
+            coordinates.set_linear(members, found);
         }
         coordinates
     }
 
     /// Gives the listed parameters (those of role `Free`) the factor `[n, n]`.
-    pub(crate) fn set_linear(&mut self, members: &[usize], factor: Vec<f64>) {
+    pub(crate) fn set_linear(&mut self, members: &[usize], found: Found) {
         self.parts.retain(|part| match part {
             Part::Linear { .. } => false,
             Part::Diagonal { offset, .. } => !members.contains(offset),
             Part::Location { .. } | Part::LogScale { .. } | Part::CholeskyScale { .. } => true,
         });
-        self.whitened = !self.parts.iter().any(|part| matches!(part, Part::Diagonal { .. }));
-        self.parts.push(Part::Linear { members: members.to_vec(), factor });
+        self.whitened = !found.rough && !self.parts.iter().any(|part| matches!(part, Part::Diagonal { .. }));
+        self.parts.push(Part::Linear { members: members.to_vec(), factor: found.factor });
     }
 
     /// Moves the centre to `params`; a full-rank reference follows.
@@ -285,8 +286,8 @@ mod tests {
         ];
         let mut noise = Noise::new(3, 0);
         let centre: Vec<f64> = (0..12).map(|_| 0.5 * noise.normal()).collect();
-        let free = (vec![9, 10], vec![2.0, 0.0, 0.3, 0.1]);
-        let mut coordinates = Coordinates::new(&blocks, &centre, None, Some(free));
+        let found = Found { factor: vec![2.0, 0.0, 0.3, 0.1], rough: false, description: String::new() };
+        let mut coordinates = Coordinates::new(&blocks, &centre, None, Some((&[9, 10], found)));
         assert!(!coordinates.whitened);
         let u: Vec<f64> = (0..12).map(|_| 0.3 * noise.normal()).collect();
         let slope: Vec<f64> = (0..12).map(|_| noise.normal()).collect();

@@ -51,11 +51,12 @@ ops! {
     Div "div" (Real, Real) -> Real;
     /// `a * b + c` with one rounding; introduced by `opt/` only.
     Fma "fma" (Real, Real, Real) -> Real;
-    /// `a ^ b`; `0 ^ 0 = 1`. A constant integer exponent with |b| <= 64 is repeated multiplication.
+    /// `a ^ b`; `0 ^ 0 = 1`. A literal integer exponent with |b| <= 64 is repeated multiplication, in the order of
+    /// [`super::interpret::scalar::integer_power`].
     Pow "pow" (Real, Real) -> Real;
-    /// Propagates NaN.
+    /// Propagates NaN; -0.0 is less than 0.0.
     Min "min" (Real, Real) -> Real;
-    /// Propagates NaN.
+    /// Propagates NaN; 0.0 is greater than -0.0.
     Max "max" (Real, Real) -> Real;
     Abs "abs" (Real) -> Real;
     /// -1, 0 or 1; derivative zero; needs a free operand in programs.
@@ -91,6 +92,7 @@ ops! {
     /// Regularised incomplete beta function I_x(a, b): operands (a, b, x).
     BetaInc "beta_inc" (Real, Real, Real) -> Real;
     Floor "floor" (Real) -> Real;
+    /// Halves to the even number.
     Round "round" (Real) -> Real;
     Eq "eq" (Real, Real) -> Bool;
     Lt "lt" (Real, Real) -> Bool;
@@ -101,7 +103,7 @@ ops! {
     IAdd "iadd" (Int, Int) -> Int;
     ISub "isub" (Int, Int) -> Int;
     IMul "imul" (Int, Int) -> Int;
-    /// Floor division; by zero gives 0 and a run-time status.
+    /// Floor division; by zero gives 0 and a run-time status; the least int by -1 wraps.
     IDiv "idiv" (Int, Int) -> Int;
     /// Remainder of floor division (sign of the divisor); by zero gives 0 and a run-time status.
     IMod "imod" (Int, Int) -> Int;

@@ -1,7 +1,7 @@
 //! Values over a strip: how a variable reaches the open segment, and operations on it.
 
 use super::lowerer::{LaneValue, Lowerer, Value, View, in_range, int_range, strides};
-use super::nest::{LaneIndex, LaneNode, Node, Operand, Place, Segment};
+use super::nest::{LaneIndex, LaneNode, Node, Operand, Place, Segment, Tail};
 use super::scalar::{may_be_zero, zero_of};
 use crate::ir::core::{Atom, Scalar, Var};
 use crate::ir::op::Op;
@@ -29,6 +29,12 @@ impl Lowerer {
         if let Some((_, body)) = strip.open.take()
             && body.iter().any(effective)
         {
+            let fixed = matches!(count, Operand::Int(_));
+            let tail = match tail {
+                false => Tail::None,
+                true if body.iter().all(|node| pads(node, fixed)) => Tail::Padded,
+                true => Tail::Elements,
+            };
             self.nodes.push(Node::Segment(Segment { count, tail, body }));
         }
     }
@@ -50,9 +56,16 @@ impl Lowerer {
         Operand::Reg(result)
     }
 
+    /// To an array.
     pub(super) fn lane_store(&mut self, place: Place, stride: i64, value: Operand) {
         let scalar = self.scalar_of(value);
-        self.lane(LaneNode::Store { place, stride, scalar, value });
+        self.lane(LaneNode::Store { place, stride, scalar, value, padded: false });
+    }
+
+    /// To a strip buffer, or an array with room for whole groups of lanes.
+    pub(super) fn strip_buffer(&mut self, place: Place, value: Operand) {
+        let scalar = self.scalar_of(value);
+        self.lane(LaneNode::Store { place, stride: 1, scalar, value, padded: true });
     }
 
     pub(super) fn lane_op(&mut self, op: Op, args: &[Operand]) -> Operand {
@@ -95,6 +108,15 @@ impl Lowerer {
             self.values.insert(var, Value::Lanes(LaneValue { reg: Some((id, reg)), ..value }));
         }
         operand
+    }
+
+    /// Where a scalar atom's strip already is (or will be when the open segment ends).
+    pub(super) fn lane_place(&self, atom: Atom) -> Option<Place> {
+        match atom.var().and_then(|v| self.values.get(&v)) {
+            Some(Value::Lanes(LaneValue { buffer: Some(place), .. })) => Some(place.clone()),
+            Some(Value::Lanes(LaneValue { reload: Some((place, 1)), .. })) => Some(place.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn lane_range(&self, atom: Atom) -> Option<(i64, i64)> {
@@ -158,7 +180,7 @@ impl Lowerer {
             return;
         }
         let place = self.scratch_slot(self.pitch());
-        self.lane_store(place.clone(), 1, Operand::Reg(reg));
+        self.strip_buffer(place.clone(), Operand::Reg(reg));
         self.values.insert(var, Value::Lanes(LaneValue { buffer: Some(place), ..value }));
     }
 
@@ -282,6 +304,17 @@ impl Lowerer {
                 zero_of(scalar)
             }
         }
+    }
+}
+
+/// Whether a node may run on elements beyond the last one.
+fn pads(node: &LaneNode, fixed: bool) -> bool {
+    match node {
+        LaneNode::Op { .. } | LaneNode::Position { .. } => true,
+        LaneNode::Load { stride, .. } => matches!(stride, 0 | 1),
+        LaneNode::Store { padded, .. } => *padded,
+        LaneNode::Accumulate { .. } => fixed,
+        LaneNode::Gather { .. } | LaneNode::Scatter { .. } | LaneNode::Check { .. } | LaneNode::Domain { .. } => false,
     }
 }
 

@@ -9,7 +9,7 @@ use super::predraw::Predrawn;
 use super::strip::Strip;
 use crate::ir::core::{Atom, Program, Scalar, Type, Var};
 use crate::ir::op::Op;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A contiguous row-major array; in a strip, of strips.
 #[derive(Clone, PartialEq, Debug)]
@@ -51,6 +51,8 @@ pub(super) struct Lowerer {
     pub values: HashMap<Var, Value>,
     /// Where a variable's array is wanted.
     pub hints: HashMap<Var, Place>,
+    /// Where slots of the frame start.
+    pub frame_slots: HashSet<i64>,
     /// Draws of inner loops that were made before them.
     pub predrawn: HashMap<Var, Predrawn>,
     /// Regions around the statement; 0 at top level.
@@ -88,6 +90,7 @@ impl Lowerer {
             nodes: Vec::new(),
             values: HashMap::new(),
             hints: HashMap::new(),
+            frame_slots: HashSet::new(),
             predrawn: HashMap::new(),
             depth: 0,
             scratch: 0,
@@ -104,6 +107,7 @@ impl Lowerer {
     pub(super) fn frame_slot(&mut self, words: usize) -> Place {
         let offset = self.nests.frame;
         self.nests.frame = offset.saturating_add(words.max(1).saturating_add(7) / 8 * 8);
+        self.frame_slots.insert(signed(offset));
         Place::new(Base::Frame, offset)
     }
 

@@ -85,16 +85,22 @@ pub fn lower(program: &Program) -> Result<Nests, LowerError> {
     s.top_block(&program.step.stmts);
     for &result in &program.step.results {
         let ty = program.atom_type(result);
-        let offset = s.nests.frame;
-        let place = s.frame_slot(ty.size());
-        s.nests.outputs.push(Span { offset, len: ty.size(), scalar: ty.scalar });
-        if ty.is_scalar() {
-            let value = s.operand(result);
-            s.store(place, value);
+        let (len, scalar) = (ty.size(), ty.scalar);
+        let home = if ty.is_scalar() {
+            let (value, home) = (s.operand(result), s.frame_slot(1));
+            s.store(home.clone(), value);
+            home
         } else {
             let view = s.view(result);
-            s.move_words(&view.place, &place, ty.size());
-        }
+            if view.place.base == Base::Frame && view.place.index.is_empty() {
+                view.place
+            } else {
+                let home = s.frame_slot(len);
+                s.move_words(&view.place, &home, len);
+                home
+            }
+        };
+        s.nests.outputs.push(Span { offset: usize::try_from(home.offset).unwrap_or(0), len, scalar });
     }
     s.nests.step = s.take_routine();
     lowerer::finish(s)

@@ -224,9 +224,20 @@ pub enum Linear {
 pub struct Segment {
     /// Elements; not negative.
     pub count: Operand,
-    /// Whether `count` can be other than a multiple of [`WIDTH`].
-    pub tail: bool,
+    pub tail: Tail,
     pub body: Vec<LaneNode>,
+}
+
+/// What becomes of elements beyond the last whole group of lanes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tail {
+    /// There are none.
+    None,
+    /// Done one by one.
+    Elements,
+    /// Done as a whole group: memory has room for it. Accumulators take the elements there are (then `count` is a
+    /// constant).
+    Padded,
 }
 
 /// Operation on the element `e` of a strip (on `WIDTH` of them at once). Operands that are not lane registers are
@@ -250,11 +261,13 @@ pub enum LaneNode {
         place: Place,
         stride: i64,
     },
+    /// `padded`: whole groups may be written.
     Store {
         place: Place,
         stride: i64,
         scalar: Scalar,
         value: Operand,
+        padded: bool,
     },
     /// The word at `place + stride * e + Σ index * stride`; where an index with an extent is not below it, 0 and status
     /// `Domain`.

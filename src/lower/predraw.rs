@@ -59,7 +59,8 @@ impl Lowerer {
         let inner: usize = path.iter().map(|&(_, n)| n).product();
         let pitch = self.pitch();
         let Some(outer) = d.index.len().checked_sub(path.len()) else { return };
-        let same = d.index[outer..].iter().zip(path).all(|(&(atom, n), &(var, extent))| atom == var.into() && n == extent);
+        let same =
+            d.index[outer..].iter().zip(path).all(|(&(atom, n), &(var, extent))| atom == var.into() && n == extent);
         if !same || inner < 2 || inner * pitch > MOST {
             return;
         }

@@ -1,6 +1,6 @@
 //! The text form of nests: one node a line, nested code indented.
 
-use super::nest::{Base, LaneNode, Nests, Node, Operand, Place, Routine};
+use super::nest::{Base, LaneNode, Nests, Node, Operand, Place, Routine, Tail};
 use std::fmt::{self, Display, Formatter, Write};
 
 impl Display for Operand {
@@ -81,7 +81,12 @@ fn nodes(f: &mut Formatter<'_>, body: &[Node], depth: usize) -> fmt::Result {
                 }
             }
             Node::Segment(segment) => {
-                writeln!(f, "segment e in 0..{}{}", segment.count, if segment.tail { " with tail" } else { "" })?;
+                let tail = match segment.tail {
+                    Tail::None => "",
+                    Tail::Elements => ", rest one by one",
+                    Tail::Padded => ", padded",
+                };
+                writeln!(f, "segment e in 0..{}{tail}", segment.count)?;
                 for node in &segment.body {
                     write!(f, "{:1$}", "", depth * 2 + 2)?;
                     lane(f, node)?;

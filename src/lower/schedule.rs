@@ -9,6 +9,9 @@ use crate::ir::core::{Atom, Program, Stmt, Var};
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 
+/// Operations of one segment.
+const LONGEST: usize = 120;
+
 /// Levels of a strip's statements.
 pub(super) struct Schedule {
     pub levels: usize,
@@ -25,16 +28,25 @@ impl Schedule {
     pub(super) fn new(stmts: &[&Stmt], sinks: &[(Atom, Sink)], program: &Program) -> Schedule {
         let mut available: HashMap<Var, usize> = HashMap::new();
         let mut places = Vec::new();
+        let mut sizes: HashMap<usize, usize> = HashMap::new();
         let mut levels = 1;
         for stmt in stmts {
-            let level = stmt.free_vars().iter().filter_map(|v| available.get(v)).max().copied().unwrap_or(0);
+            let mut level = stmt.free_vars().iter().filter_map(|v| available.get(v)).max().copied().unwrap_or(0);
             let inline = is_inline(stmt);
+            if inline {
+                // Register allocation is super-linear in live values: long segments are cut.
+                while sizes.get(&level).is_some_and(|&n| n >= LONGEST) {
+                    level += 1;
+                }
+                *sizes.entry(level).or_insert(0) += 1;
+            }
             for result in stmt.results() {
                 available.insert(result, if inline { level } else { level + 1 });
             }
             levels = levels.max(level + 1);
             places.push(level);
         }
+        sink_late(stmts, sinks, &mut places, &mut available);
         let at = |atom: Atom| atom.var().and_then(|v| available.get(&v)).copied().unwrap_or(0);
         let sink_level = |(value, sink): &(Atom, Sink)| match sink {
             Sink::Scatter { index, .. } => index.iter().map(|&a| at(a)).max().unwrap_or(0).max(at(*value)),
@@ -111,6 +123,48 @@ impl Schedule {
 
     fn keep_earlier(&mut self, atoms: impl Iterator<Item = Atom>, available: &HashMap<Var, usize>, level: usize) {
         self.buffered.extend(atoms.filter_map(Atom::var).filter(|v| available.get(v).is_some_and(|&a| a < level)));
+    }
+}
+
+/// Moves arithmetic to the level of its first use where its operands are in memory anyway: then it needs no buffer.
+fn sink_late(stmts: &[&Stmt], sinks: &[(Atom, Sink)], places: &mut [usize], available: &mut HashMap<Var, usize>) {
+    let mut definition: HashMap<Var, usize> = HashMap::new();
+    let mut users: HashMap<Var, Vec<usize>> = HashMap::new();
+    for (i, stmt) in stmts.iter().enumerate() {
+        definition.extend(stmt.results().into_iter().map(|v| (v, i)));
+        for var in stmt.free_vars() {
+            users.entry(var).or_default().push(i);
+        }
+    }
+    let mut fixed: HashSet<Var> = HashSet::new();
+    for (value, sink) in sinks {
+        fixed.extend(value.var());
+        if let Sink::Scatter { index, .. } | Sink::SumAt { index, .. } = sink {
+            fixed.extend(index.iter().filter_map(|a| a.var()));
+        }
+    }
+    for i in (0..stmts.len()).rev() {
+        let Stmt::Op { result, op, .. } = stmts[i] else { continue };
+        if !is_inline(stmts[i]) || *op == Op::Stop || fixed.contains(result) {
+            continue;
+        }
+        let Some(first) = users.get(result).and_then(|u| u.iter().map(|&j| places[j]).min()) else { continue };
+        let free = |v: &Var| match definition.get(v) {
+            None => true,
+            Some(&d) => !is_inline(stmts[d]) || matches!(stmts[d], Stmt::Op { op: Op::Read, .. }) || places[d] >= first,
+        };
+        let alone = |v: &Var| {
+            let Some(&d) = definition.get(v) else { return false };
+            let Stmt::Op { op, .. } = stmts[d] else { return false };
+            *op != Op::Stop
+                && !fixed.contains(v)
+                && users.get(v).is_some_and(|u| u.len() == 1)
+                && stmts[d].free_vars().iter().all(free)
+        };
+        if first > places[i] && stmts[i].free_vars().iter().all(|v| free(v) || alone(v)) {
+            places[i] = first;
+            available.insert(*result, first);
+        }
     }
 }
 

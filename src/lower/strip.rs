@@ -5,7 +5,7 @@
 use super::collectors::{Home, Layout, Target, factor};
 use super::levels::{Mode, Plan};
 use super::lowerer::{LaneValue, Lowerer, Value, View, int, signed, strides};
-use super::nest::{Fold, LaneIndex, LaneNode, Node, Operand, Place, WIDTH};
+use super::nest::{Base, Fold, LaneIndex, LaneNode, Node, Operand, Place, WIDTH};
 use super::primitive::Spec;
 use super::scalar::{mirrored, zero_of};
 use super::schedule::Schedule;
@@ -35,9 +35,10 @@ impl Strip {
 #[derive(Clone, Debug)]
 pub(super) enum Sink {
     /// Element `e` to `place + stride * e`.
-    Store { place: Place, stride: i64, factor: i64 },
+    Store { place: Place, stride: i64, factor: i64, padded: bool },
     /// Element `e` is folded into the word at `place + stride * e`.
-    Fold { place: Place, stride: i64, factor: i64, fold: Fold },
+    /// (`buffer`: a strip buffer).
+    Fold { place: Place, stride: i64, factor: i64, fold: Fold, buffer: bool },
     /// Element `e` meets accumulator lane `e mod 4`.
     Accumulate { place: Place, factor: i64, fold: Fold },
     /// Added to an array of strips, each element at its own index.
@@ -70,7 +71,8 @@ impl Lowerer {
                             stride = step;
                         }
                     }
-                    Sink::Store { place, stride, factor: *factor }
+                    let padded = plan.mode == Mode::Inner || self.whole(plan, &place, value, stride);
+                    Sink::Store { place, stride, factor: *factor, padded }
                 }
                 Target::SumAt { place, index, shape } => {
                     let (place, index, shape) = (place.clone(), index.clone(), shape.clone());
@@ -95,13 +97,28 @@ impl Lowerer {
                     let step = factor(acc.layout, plan.pitch);
                     match acc.layout {
                         Layout::Lanes => Sink::Accumulate { place, factor: step, fold: *fold },
-                        Layout::Strip | Layout::Plain => Sink::Fold { place, stride, factor: step, fold: *fold },
+                        Layout::Strip | Layout::Plain => {
+                            let buffer = acc.layout == Layout::Strip;
+                            Sink::Fold { place, stride, factor: step, fold: *fold, buffer }
+                        }
                     }
                 }
             };
             sinks.push((value, sink));
         }
         sinks
+    }
+
+    /// Whether the strip is all of an array that has a slot to itself.
+    fn whole(&self, plan: &Plan, place: &Place, value: Atom, stride: i64) -> bool {
+        let scalar = !self.is_array(value);
+        stride == 1
+            && scalar
+            && plan.extents.len() == 1
+            && plan.extents[0] <= plan.pitch
+            && place.index.is_empty()
+            && place.base == Base::Frame
+            && self.frame_slots.contains(&place.offset)
     }
 
     /// Lowers a block of a strip; its results go to `sinks`.
@@ -150,15 +167,30 @@ impl Lowerer {
                 Stmt::Op { args, .. } => args.len(),
                 _ => 0,
             };
-            let areas: Vec<Place> = (0..arity).map(|_| self.scratch_slot(pitch * members.len())).collect();
+            let single = |arg: usize| match (&members[..], stmts[members[0]]) {
+                ([_], Stmt::Op { args, .. }) => self.lane_place(args[arg]),
+                _ => None,
+            };
+            let direct: Vec<Option<Place>> = (0..arity).map(single).collect();
+            let mut areas = Vec::new();
+            for place in &direct {
+                areas.push(match place {
+                    Some(place) => place.clone(),
+                    None => self.scratch_slot(pitch * members.len()),
+                });
+            }
+            let output = match direct.iter().position(Option::is_none) {
+                Some(staged) => areas[staged].clone(),
+                None => self.scratch_slot(pitch),
+            };
             for (slot, &i) in members.iter().enumerate() {
                 let Stmt::Op { args, .. } = stmts[i] else { continue };
-                for (area, &arg) in areas.iter().zip(args) {
+                for ((area, &arg), _) in areas.iter().zip(args).zip(&direct).filter(|(_, d)| d.is_none()) {
                     let value = self.lane_operand(arg);
-                    self.lane_store(area.plus(slot * pitch), 1, value);
+                    self.strip_buffer(area.plus(slot * pitch), value);
                 }
             }
-            calls.push((*op, members, areas));
+            calls.push((*op, members, areas, output));
         }
         let mut draws = Vec::new();
         for &i in &schedule.draws[level] {
@@ -174,9 +206,8 @@ impl Lowerer {
         }
         self.close_segment();
         let count = self.strip.as_ref().map_or(Operand::Int(0), |s| s.count);
-        for (op, members, areas) in calls {
+        for (op, members, areas, output) in calls {
             let count = if members.len() == 1 { count } else { int(pitch * members.len()) };
-            let output = areas[0].clone();
             self.nodes.push(Node::Kernel { op, inputs: areas, output: output.clone(), count });
             for (slot, &i) in members.iter().enumerate() {
                 if let Stmt::Op { result, .. } = stmts[i] {
@@ -197,7 +228,7 @@ impl Lowerer {
                 let other = self.lane_op(op, &args);
                 let mirror = self.lane_operand(mirror);
                 let value = self.lane_op(Op::Select, &[mirror, other, value]);
-                self.lane_store(output.clone(), 1, value);
+                self.strip_buffer(output.clone(), value);
                 self.close_segment();
                 self.set_strips(result, output);
             }
@@ -244,14 +275,14 @@ impl Lowerer {
             self.lane(LaneNode::Position { result: first, base: index, coefficient: stride });
             let sum = self.lane_op(Op::IAdd, &[Operand::Reg(first), term]);
             let place = self.scratch_slot(pitch);
-            self.lane_store(place.clone(), 1, sum);
+            self.strip_buffer(place.clone(), sum);
             place
         });
         let mut args = Vec::new();
         for &arg in &d.args {
             let place = self.scratch_slot(pitch);
             let value = self.lane_operand(arg);
-            self.lane_store(place.clone(), 1, value);
+            self.strip_buffer(place.clone(), value);
             args.push(place);
         }
         let output = self.scratch_slot(pitch);
@@ -262,13 +293,18 @@ impl Lowerer {
 
     fn apply(&mut self, sink: &Sink, element: Operand, value: Operand) {
         match sink {
-            Sink::Store { place, stride, factor } => self.lane_store(place.at(element, *factor), *stride, value),
-            Sink::Fold { place, stride, factor, fold } => {
+            Sink::Store { place, factor, padded: true, .. } => self.strip_buffer(place.at(element, *factor), value),
+            Sink::Store { place, stride, factor, .. } => self.lane_store(place.at(element, *factor), *stride, value),
+            Sink::Fold { place, stride, factor, fold, buffer } => {
                 let scalar = self.scalar_of(value);
                 let place = place.at(element, *factor);
                 let acc = self.lane_load(place.clone(), *stride, scalar);
                 let value = self.lane_op(Lowerer::fold_op(*fold, scalar), &[acc, value]);
-                self.lane_store(place, *stride, value);
+                if *buffer {
+                    self.strip_buffer(place, value);
+                } else {
+                    self.lane_store(place, *stride, value);
+                }
             }
             Sink::Accumulate { place, factor, fold } => {
                 let scalar = self.scalar_of(value);
@@ -415,8 +451,8 @@ impl Lowerer {
         let pitch = signed(self.pitch());
         let sink = match layout {
             Layout::Lanes => Sink::Accumulate { place: to.clone(), factor: step, fold },
-            Layout::Strip => Sink::Fold { place: to.clone(), stride: 1, factor: step, fold },
-            Layout::Plain => Sink::Fold { place: to.clone(), stride, factor: step, fold },
+            Layout::Strip => Sink::Fold { place: to.clone(), stride: 1, factor: step, fold, buffer: true },
+            Layout::Plain => Sink::Fold { place: to.clone(), stride, factor: step, fold, buffer: false },
         };
         self.segment(|s| {
             let value = s.lane_load(from.at(e, pitch), 1, scalar);
@@ -431,7 +467,7 @@ impl Lowerer {
 
     /// Copies a value, scalar or array, to strips at `place`.
     fn put_strips(&mut self, value: Atom, place: &Place) {
-        let sink = Sink::Store { place: place.clone(), stride: 1, factor: signed(self.pitch()) };
+        let sink = Sink::Store { place: place.clone(), stride: 1, factor: signed(self.pitch()), padded: true };
         if self.is_array(value) {
             self.sink_array(value, &sink);
         } else {
@@ -454,7 +490,7 @@ impl Lowerer {
         }
         let mut sinks: Vec<(Atom, Sink)> = Vec::new();
         for ((_, _, next), &value) in homes.iter().zip(&l.body.results) {
-            sinks.push((value, Sink::Store { place: next.clone(), stride: 1, factor: signed(pitch) }));
+            sinks.push((value, Sink::Store { place: next.clone(), stride: 1, factor: signed(pitch), padded: true }));
         }
         let mut collected = Vec::new();
         for (collector, &result) in l.collectors.iter().zip(&l.results[carried..]) {
@@ -475,13 +511,16 @@ impl Lowerer {
                 sinks.push((
                     value,
                     match collector {
-                        Collector::Collect => {
-                            Sink::Store { place: place.at(index, signed(size * pitch)), stride: 1, factor }
-                        }
+                        Collector::Collect => Sink::Store {
+                            place: place.at(index, signed(size * pitch)),
+                            stride: 1,
+                            factor,
+                            padded: true,
+                        },
                         Collector::SumAt { index, shape } => {
                             Sink::Scatter { place, index: index.clone(), shape: shape.clone() }
                         }
-                        _ => Sink::Fold { place, stride: 1, factor, fold: Fold::Sum },
+                        _ => Sink::Fold { place, stride: 1, factor, fold: Fold::Sum, buffer: true },
                     },
                 ));
             }
@@ -507,7 +546,9 @@ impl Lowerer {
                     .results
                     .iter()
                     .zip(&homes)
-                    .map(|(&value, place)| (value, Sink::Store { place: place.clone(), stride: 1, factor }))
+                    .map(|(&value, place)| {
+                        (value, Sink::Store { place: place.clone(), stride: 1, factor, padded: true })
+                    })
                     .collect();
                 s.strip_block(&block.stmts, &sinks);
             })
@@ -534,7 +575,7 @@ impl Lowerer {
                 let to = place.at(e, signed(pitch));
                 s.segment(|s| {
                     let value = s.lane_operand(args[0]);
-                    s.lane_store(to, 1, value);
+                    s.strip_buffer(to, value);
                 });
             }),
             Prim::Stack => {
@@ -557,7 +598,7 @@ impl Lowerer {
                             let from = s.add(offset, e);
                             s.segment(|s| {
                                 let value = s.array_element(arg, from);
-                                s.lane_store(to, 1, value);
+                                s.strip_buffer(to, value);
                             });
                         });
                     });
@@ -574,8 +615,8 @@ impl Lowerer {
                         let value = s.array_element(args[0], e);
                         let before = s.lane_load(total.clone(), 1, scalar);
                         let sum = s.lane_op(Lowerer::fold_op(Fold::Sum, scalar), &[before, value]);
-                        s.lane_store(total.clone(), 1, sum);
-                        s.lane_store(to, 1, sum);
+                        s.strip_buffer(total.clone(), sum);
+                        s.strip_buffer(to, sum);
                     });
                 });
             }
@@ -615,7 +656,7 @@ impl Lowerer {
                 let product = s.lane_op(Op::Mul, &[a, b]);
                 let before = s.lane_load(out.clone(), 1, Scalar::Real);
                 let sum = s.lane_op(Op::Add, &[before, product]);
-                s.lane_store(out.clone(), 1, sum);
+                s.strip_buffer(out.clone(), sum);
             });
         }
         let axis = spec.summed[level];

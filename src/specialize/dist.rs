@@ -429,10 +429,11 @@ impl<'a> Machine<'a> {
         Ok(self.rebuild(&value, &mut results.into_iter()))
     }
 
-    /// A plain draw.
+    /// A plain draw: free, so without derivative even where it is made by a `path`.
     pub(super) fn draw(&mut self, dist: &Rc<Dist<'a>>, span: Span) -> R<Value<'a>> {
         let name = if self.member(dist, "draw").is_some() { "draw" } else { "path" };
-        self.drawn(dist, name, span)
+        let value = self.drawn(dist, name, span)?;
+        self.stop(&value, span)
     }
 
     /// A draw that is a smooth function of the arguments.

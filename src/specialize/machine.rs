@@ -162,6 +162,8 @@ pub(super) struct Machine<'a> {
     pub depth_of_calls: usize,
     /// Form of the site's value, inside its strategy.
     pub current: Option<(Vec<Type>, Value<'a>)>,
+    /// Whether its continuation detaches its argument (`k: free`).
+    pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
     pub hoists: bool,
 }
@@ -198,6 +200,7 @@ impl<'a> Machine<'a> {
             forwards: Vec::new(),
             depth_of_calls: 0,
             current: None,
+            detaches: false,
             hoists: true,
         }
     }

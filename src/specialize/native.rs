@@ -204,10 +204,15 @@ impl<'a> Machine<'a> {
                 Ok(Value::Scalar(run.score))
             }
             ("draw", [d]) => match self.maybe_gen(d, span)? {
-                Some(g) => Ok(self.run_gen(&g, Mode::Draw, span)?.trace),
+                // A draw is free: it has no derivative, whatever its arguments.
+                Some(g) => {
+                    let trace = self.run_gen(&g, Mode::Draw, span)?.trace;
+                    self.stop(&trace, span)
+                }
                 None => {
                     let d = self.as_dist(d, span)?;
-                    self.draw(&d, span)
+                    let x = self.draw(&d, span)?;
+                    self.stop(&x, span)
                 }
             },
             ("path", [d]) => {

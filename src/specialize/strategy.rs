@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Collector, Program, Sample, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::Substitution;
-use crate::syntax::tree::{BinaryOp, DistPattern};
+use crate::syntax::tree::{BinaryOp, ContinuationKind, DistPattern};
 use std::rc::Rc;
 
 /// A call of the continuation while a strategy is evaluated. Arguments have the leading axes `extents`.
@@ -70,6 +70,9 @@ impl<'a> Machine<'a> {
                 *atom = self.force(&v, span)?;
             } else if own.scalar != ty.scalar {
                 return unsupported(span, "a relaxed value of a discrete site");
+            }
+            if self.detaches {
+                *atom = self.stop_atom(*atom);
             }
         }
         let call = self.calls.len();
@@ -296,6 +299,7 @@ impl<'a> Machine<'a> {
         }
         env.bind(&item.k.text, Value::Continuation);
         self.current = Some((types, template));
+        self.detaches = item.kind == ContinuationKind::Free;
         let value = self.block(&item.body, &env)?;
         let form = self.estimate_of(&value, item.span)?;
         let stmts = std::mem::take(&mut self.stmts);

@@ -9,7 +9,6 @@ use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Bounds, Expr, ExprKind, ItemKind, Name, TypeExpr, TypeKind};
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// What a value is declared for, in messages: `` `scale` of `normal` ``.
 #[derive(Clone, Copy)]
@@ -122,6 +121,12 @@ impl Checker {
     fn named_type(&mut self, name: &str, span: Span, sizes: &[Expr], env: &mut Env) -> Val {
         // A type variable bound by an argument (`dist<T>`).
         if let Some(binding) = env.get(name) {
+            // A variable that no argument settled was taken for a size.
+            if let Val::Num(n) = &binding.value
+                && n.sym.as_ref().and_then(Poly::as_atom).is_some_and(|a| a.starts_with('?'))
+            {
+                return Val::Unknown;
+            }
             return binding.value.map(&mut |n| Num { kind: Kind::default(), sym: None, ..n.clone() });
         }
         if env.open.iter().any(|o| o == name) {
@@ -157,6 +162,9 @@ impl Checker {
             }
             self.depth -= 1;
             return Val::Record(record);
+        }
+        if self.loaded.missing.contains(name) {
+            return Val::Unknown;
         }
         let mut d = Diagnostic::error("E0201", span, format!("there is no type `{name}`")).label("not found");
         let known = ["real", "int", "bool", "simplex", "ordered", "positive_ordered", "cholesky_cov", "cov_matrix"];
@@ -215,7 +223,7 @@ impl Checker {
                         .label("here"),
                     );
                 }
-                self.must_be_free(&n.kind, e.span, env, "a size", "this size");
+                self.must_be_free(&n.kind, e.span, "a size", "this size");
                 self.sym(&n)
             }
             Val::Unknown => self.opaque(),
@@ -244,8 +252,8 @@ impl Checker {
             (TypeKind::Tuple(types), Val::Tuple(parts)) if types.len() == parts.len() => {
                 Val::Tuple(types.iter().zip(parts).map(|(t, v)| self.conform(t, v, env, purpose, None)).collect())
             }
-            (TypeKind::Record(fields), Val::Record(record)) => self.conform_record(fields, record, env, purpose, &[]),
-            (TypeKind::Fn { params, result }, Val::Fn(f)) => {
+            (TypeKind::Record(fields), Val::Record(record)) => self.conform_record(fields, record, env, purpose),
+            (TypeKind::Fn { params, .. }, Val::Fn(f)) => {
                 let arity = match &**f {
                     Callable::Lambda { params, .. } => Some(params.len()),
                     Callable::Declared { arity, .. } => Some(*arity),
@@ -261,7 +269,6 @@ impl Checker {
                         .label(format!("this function has {arity}")),
                     );
                 }
-                let _ = result;
                 value.clone()
             }
             (TypeKind::Array { element, sizes }, value) => {
@@ -325,7 +332,7 @@ impl Checker {
                                     }
                                 }
                             }
-                            let out = self.conform_record(fields, record, &mut inner, purpose, &[]);
+                            let out = self.conform_record(fields, record, &mut inner, purpose);
                             for (formal, actual) in names.iter().zip(sizes) {
                                 if let ExprKind::Name(n) = &actual.kind
                                     && env.get(n).is_none()
@@ -348,8 +355,12 @@ impl Checker {
                             if bound.dims.len() != n.dims.len() {
                                 let (wanted, found) = (self.describe_num(&bound), self.describe_num(n));
                                 self.report(
-                                    Diagnostic::error("E0204", purpose.span, format!("{} must be {wanted}, not {found}", purpose.what))
-                                        .label(format!("this is {found}")),
+                                    Diagnostic::error(
+                                        "E0204",
+                                        purpose.span,
+                                        format!("{} must be {wanted}, not {found}", purpose.what),
+                                    )
+                                    .label(format!("this is {found}")),
                                 );
                                 return Val::Unknown;
                             }
@@ -385,14 +396,7 @@ impl Checker {
         }
     }
 
-    fn conform_record(
-        &mut self,
-        fields: &[(Name, TypeExpr)],
-        record: &Record,
-        env: &mut Env,
-        purpose: Purpose,
-        _path: &[String],
-    ) -> Val {
+    fn conform_record(&mut self, fields: &[(Name, TypeExpr)], record: &Record, env: &mut Env, purpose: Purpose) -> Val {
         let mut out = Record { fields: Vec::new(), sampled: record.sampled };
         let depth = env.vars.len();
         let mut extra: Vec<(String, Val)> = Vec::new();
@@ -637,9 +641,4 @@ pub fn strip(value: &Val, count: usize) -> Val {
         sym: n.sym.as_ref().and_then(Poly::as_atom).map(|a| Poly::atom(&format!("{a}[*]"))),
         ..n.clone()
     })
-}
-
-/// A type written in Rust, for what has no source.
-pub fn shared(e: &Expr) -> Arc<Expr> {
-    Arc::new(e.clone())
 }

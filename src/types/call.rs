@@ -46,6 +46,10 @@ impl Checker {
                 let values = self.args(args, env);
                 return self.apply_item(id, values, span, env);
             }
+            if !local && super::native::is_later(name) {
+                // Its arguments have rules of their own (`keep: [x, y]`).
+                return self.unsupported(span, &format!("`{name}`"));
+            }
             if !local && super::native::is_native(name) {
                 let values = self.args(args, env);
                 return self.native(name, values, span, env);
@@ -58,7 +62,9 @@ impl Checker {
                 {
                     return self.member_call(name, &values, span, env);
                 }
-                self.unknown_name(name, callee.span, env);
+                if !self.loaded.missing.contains(name) {
+                    self.unknown_name(name, callee.span, env);
+                }
                 return Val::Unknown;
             }
         }
@@ -151,7 +157,7 @@ impl Checker {
         match (event, &arg.value) {
             (Val::Num(e), Val::Num(v)) => {
                 if v.estimate.is_some() {
-                    self.nonlinear(v, arg.span, "passed to the continuation");
+                    self.nonlinear(arg.span, "passed to the continuation");
                 }
                 let base_ok =
                     e.base == v.base || (e.base == super::value::Base::Real && v.base == super::value::Base::Int);
@@ -479,8 +485,11 @@ impl Checker {
     }
 }
 
+/// Sizes and arguments by name.
+pub type Bindings = (Vec<(String, Poly)>, Vec<(String, Val)>);
+
 /// Sizes and arguments as they were bound.
-pub fn split_bindings(env: &Env, sizes: &[Name], params: &[Param]) -> (Vec<(String, Poly)>, Vec<(String, Val)>) {
+pub fn split_bindings(env: &Env, sizes: &[Name], params: &[Param]) -> Bindings {
     let sizes = sizes
         .iter()
         .filter_map(|n| match env.get(&n.text).map(|b| &b.value) {

@@ -156,7 +156,7 @@ impl Checker {
                 {
                     let own = super::load::item_name(&entry.item).is_some_and(|n| n.text == word);
                     // The item's own head, `fn f(…)`, is not a call.
-                    if own && !called(text).filter(|w| *w == word).nth(1).is_some() {
+                    if own && called(text).filter(|w| *w == word).nth(1).is_none() {
                         continue;
                     }
                     callees.push(id);
@@ -345,7 +345,7 @@ impl Checker {
                     );
                 }
             }
-            ItemKind::Dist(d) => self.check_dist(id, d, item),
+            ItemKind::Dist(d) => self.check_dist(id, d),
             ItemKind::Bijector(b) => self.check_bijector(b, &mut env),
             ItemKind::Family { sizes, params, body, .. } => {
                 self.assumed_params(sizes, params, &mut env, false);
@@ -510,7 +510,7 @@ impl Checker {
         }))
     }
 
-    fn check_dist(&mut self, id: ItemId, d: &DistItem, item: &Item) {
+    fn check_dist(&mut self, id: ItemId, d: &DistItem) {
         let Some(free) = self.assumed_dist(id, d.name.span) else { return };
         let env = Env::new(self.loaded.items.module_of(id), Mode::Pure);
         if !d.members.iter().any(|m| ["log_prob", "draw", "path"].contains(&m.name.text.as_str())) {
@@ -581,7 +581,6 @@ impl Checker {
         for s in &d.strategies {
             self.check_strategy(s, self.loaded.items.module_of(id), Some(&free));
         }
-        let _ = item;
     }
 
     fn same_type(&mut self, value: &Val, event: &Val, span: Span, member: &str, name: &str) {

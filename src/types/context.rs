@@ -3,7 +3,7 @@
 use super::load::Loaded;
 use super::poly::Poly;
 use super::program::{BoundTest, ItemId, ModuleId, Obligation};
-use super::value::{Base, Env, Kind, Num, OriginId, Record, Support, Val};
+use super::value::{Base, Kind, Num, OriginId, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::syntax::tree::{ItemKind, NodeId};
@@ -96,6 +96,8 @@ pub struct Run {
     pub density: Kind,
     /// Why it is not normalized: where and what.
     pub unnormalized: Option<(Span, String)>,
+    /// The first site whose distribution has no density.
+    pub point: Option<(Span, String)>,
     /// What is observed: address and place.
     pub observed: Vec<(String, Span)>,
     /// Kinds of addresses as far as known, for reads before the last piece.
@@ -356,10 +358,7 @@ impl Checker {
     pub fn contained(&self, inner: &Num, outer: &Num) -> Option<bool> {
         match (&inner.support, &outer.support) {
             (Support::Shape(a), Support::Shape(b)) => Some(a.within(*b)),
-            (Support::Interval { lower, upper }, Support::Shape(b)) => {
-                let _ = (lower, upper, b);
-                None
-            }
+            (Support::Interval { .. }, Support::Shape(_)) => None,
             (_, Support::Interval { lower, upper }) => {
                 let low = match (lower, inner.support.lower()) {
                     (None, _) => Some(true),
@@ -438,6 +437,7 @@ impl Checker {
             Val::Bijector(_) => "a bijector".to_owned(),
             Val::Range { from, to } => format!("{}..{}", from.source(), to.source()),
             Val::Values(_) => "a support".to_owned(),
+            Val::Absent { .. } => "a density that does not exist".to_owned(),
         }
     }
 
@@ -494,8 +494,7 @@ impl Checker {
     }
 
     /// Reports a smooth value where a free one is needed.
-    pub fn must_be_free(&mut self, kind: &Kind, span: Span, env: &Env, what: &str, verb: &str) {
-        let _ = env;
+    pub fn must_be_free(&mut self, kind: &Kind, span: Span, what: &str, verb: &str) {
         if kind.is_free() || self.joins > 0 {
             return;
         }

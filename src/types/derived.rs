@@ -344,7 +344,9 @@ impl Checker {
         }
         let _ = writeln!(out, "bijector {name}_unpack(): real[{n}] -> {} {{", record_type(parts));
         let free = |candidates: &[&'static str]| {
-            let taken = |n: &str| parts.iter().any(|p| p.local == n) || self.loaded.items.resolve(self.loaded.main, n).is_some();
+            let taken = |n: &str| {
+                parts.iter().any(|p| p.local == n) || self.loaded.items.resolve(self.loaded.main, n).is_some()
+            };
             candidates.iter().copied().find(|n| !taken(n)).unwrap_or("unconstrained_values")
         };
         let (z, v) = (free(&["z", "u", "z_all", "free_z"]), free(&["v", "x", "v_all", "free_v"]));
@@ -487,7 +489,9 @@ fn product(axes: &[&Poly]) -> Poly {
 
 /// Indices of the element that stands at a place in row-major order.
 fn digits(at: &str, axes: &[&Poly]) -> String {
-    let text = |p: &Poly| if p.as_atom().is_some() || p.as_constant().is_some() { p.source() } else { format!("({})", p.source()) };
+    let text = |p: &Poly| {
+        if p.as_atom().is_some() || p.as_constant().is_some() { p.source() } else { format!("({})", p.source()) }
+    };
     let indices: Vec<String> = axes
         .iter()
         .enumerate()
@@ -579,6 +583,9 @@ mod tests {
     #[test]
     fn whole_words_only() {
         let by = [("n".to_owned(), "(J + 2)".to_owned()), ("scale".to_owned(), "q_scale".to_owned())];
-        assert_eq!(replace_words("f(ones(n), scale: scale, a.n, ann)", &by), "f(ones(J + 2), scale: q_scale, a.n, ann)");
+        assert_eq!(
+            replace_words("f(ones(n), scale: scale, a.n, ann)", &by),
+            "f(ones(J + 2), scale: q_scale, a.n, ann)"
+        );
     }
 }

@@ -140,6 +140,7 @@ impl Checker {
             "infinity" => Val::Num(Num { support: Support::interval(Some(0.0), None), ..Num::real() }),
             "nan" => Val::Num(Num::real()),
             _ if super::native::is_native(name) => Val::Fn(Rc::new(Callable::Native(name.to_owned()))),
+            _ if self.loaded.missing.contains(name) => Val::Unknown,
             _ => {
                 self.unknown_name(name, span, env);
                 Val::Unknown
@@ -183,7 +184,7 @@ impl Checker {
             ItemKind::Data { .. } | ItemKind::Const { .. } | ItemKind::Param { .. } => self.global(id, env.frozen),
             ItemKind::Plate { from, to, by, .. } => {
                 if let Some(by) = by {
-                    return self.unsupported(by.span, "a subsampled plate (`by`)");
+                    self.unsupported(by.span, "a subsampled plate (`by`)");
                 }
                 let mut inner = Env::new(module, Mode::Pure);
                 let from = self.size(from, &mut inner);
@@ -435,7 +436,7 @@ impl Checker {
         };
         if n.base != Base::Int {
             let found = self.describe_num(&n);
-            self.must_be_free(&n.kind, e.span, env, "an index", "this index");
+            self.must_be_free(&n.kind, e.span, "an index", "this index");
             self.report(
                 Diagnostic::error("E0204", e.span, format!("an index must be an int, not {found}"))
                     .label(format!("this is {found}"))
@@ -465,6 +466,10 @@ impl Checker {
         match value {
             Val::Num(n) => Some(n.clone()),
             Val::Unknown => None,
+            Val::Absent { name, span: place } => {
+                self.no_density(self.user_span(span), *place, name);
+                None
+            }
             Val::Dist(_) => {
                 self.report(
                     Diagnostic::error("E0204", span, "a number is wanted, not a distribution")

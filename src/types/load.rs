@@ -36,16 +36,12 @@ pub struct Loaded {
     pub main: ModuleId,
     pub ids: NodeIds,
     pub diagnostics: Vec<Diagnostic>,
+    /// Imported names of library folders that do not exist yet.
+    pub missing: HashSet<String>,
     files: HashMap<String, ModuleId>,
     library: HashSet<u32>,
     wanted: Vec<String>,
     seen: HashSet<String>,
-}
-
-impl Default for ModuleId {
-    fn default() -> ModuleId {
-        ModuleId(0)
-    }
 }
 
 /// Reads the program whose main file has this text.
@@ -76,6 +72,15 @@ impl Loaded {
     fn import(&mut self, into: ModuleId, path: &[Name], names: &[Name], span: Span, world: &dyn World) {
         let segments: Vec<&str> = path.iter().map(|n| n.text.as_str()).collect();
         let from: Vec<ModuleId> = if segments.first() == Some(&"std") {
+            let folder = segments[1..].join("/");
+            if library::files_under(&folder).next().is_none() && folder != "prelude" {
+                self.diagnostics.push(
+                    Diagnostic::error("E0290", span, format!("the library `{}` is not there yet", segments.join("::")))
+                        .label("used here"),
+                );
+                self.missing.extend(names.iter().map(|n| n.text.clone()));
+                return;
+            }
             for name in names {
                 self.wanted.push(name.text.clone());
             }

@@ -4,6 +4,7 @@
 //! It is an abstract interpreter: every item is evaluated on [`value`]s that say what is known before data are bound, alone
 //! and where a `fit` or `test` applies it.
 
+pub mod address;
 pub mod annotation;
 pub mod block;
 pub mod call;
@@ -21,6 +22,7 @@ pub mod poly;
 pub mod print;
 pub mod probability;
 pub mod program;
+pub mod scoring;
 pub mod strategy;
 pub mod tiling;
 pub mod value;

@@ -85,6 +85,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     SMOOTH.into_iter().chain(JUMPING).chain(SEVERAL).chain(ARRAYS).chain(PROBABILITY).chain(["pi", "infinity", "whole"])
 }
 
+/// Functions of the language that cannot be called yet.
+pub fn is_later(name: &str) -> bool {
+    LATER.contains(&name)
+}
+
 pub fn is_native(name: &str) -> bool {
     names().any(|n| n == name) || LATER.contains(&name)
 }
@@ -184,14 +189,14 @@ impl Checker {
                 else {
                     return Val::Unknown;
                 };
-                match self.elementwise(crate::syntax::tree::BinaryOp::Mul, &a, &b, span, env) {
+                match self.elementwise(crate::syntax::tree::BinaryOp::Mul, &a, &b, span) {
                     Val::Num(n) => Val::Num(Num { dims: Vec::new(), sym: None, support: Support::all(), ..n }),
                     other => other,
                 }
             }
             "zeros" | "ones" => {
                 let value = if name == "zeros" { 0.0 } else { 1.0 };
-                let dims = args.iter().map(|a| self.size_arg(a, env)).collect();
+                let dims = args.iter().map(|a| self.size_arg(a)).collect();
                 Val::Num(Num { support: Support::interval(Some(value), Some(value)), ..Num::new(Base::Real, dims) })
             }
             "fill" => {
@@ -200,14 +205,14 @@ impl Checker {
                     return Val::Unknown;
                 };
                 let Some(x) = self.want_num(&first.value, first.span, env) else { return Val::Unknown };
-                let dims: Vec<Poly> = rest.iter().map(|a| self.size_arg(a, env)).collect();
+                let dims: Vec<Poly> = rest.iter().map(|a| self.size_arg(a)).collect();
                 Val::Num(x.under(&dims))
             }
             "identity" => {
                 if !count(self, &[1]) {
                     return Val::Unknown;
                 }
-                let n = self.size_arg(&args[0], env);
+                let n = self.size_arg(&args[0]);
                 Val::Num(Num {
                     support: Support::Shape(Shape::CholeskyCorr),
                     ..Num::new(Base::Real, vec![n.clone(), n])
@@ -400,7 +405,7 @@ impl Checker {
         }
     }
 
-    fn size_arg(&mut self, a: &ArgVal, env: &Env) -> Poly {
+    fn size_arg(&mut self, a: &ArgVal) -> Poly {
         match &a.value {
             Val::Num(n) if n.dims.is_empty() && n.base != Base::Bool => {
                 if n.base == Base::Real
@@ -408,7 +413,7 @@ impl Checker {
                 {
                     self.report(Diagnostic::error("E0204", a.span, "a size must be an int").label("a real"));
                 }
-                self.must_be_free(&n.kind, a.span, env, "a size", "this size");
+                self.must_be_free(&n.kind, a.span, "a size", "this size");
                 self.sym(n)
             }
             Val::Unknown => self.opaque(),
@@ -442,7 +447,7 @@ impl Checker {
 
     fn linear_only(&mut self, n: &Num, span: Span, verb: &str) {
         if n.estimate.is_some() {
-            self.nonlinear(n, span, verb);
+            self.nonlinear(span, verb);
         }
     }
 
@@ -453,7 +458,7 @@ impl Checker {
         }
         self.linear_only(&n, a.span, &format!("the argument of `{name}`"));
         if jumps {
-            self.must_be_free(&n.kind, a.span, env, &format!("`{name}`"), "this argument");
+            self.must_be_free(&n.kind, a.span, &format!("`{name}`"), "this argument");
         }
         let nonneg = element_support(&n).lower().is_some_and(|e| self.range(&e.value).0 >= 0.0);
         let support = match name {
@@ -548,7 +553,8 @@ impl Checker {
                 Some(_) => {
                     let found = self.describe_num(&n);
                     self.report(
-                        Diagnostic::error("E0210", a.span, "`concat` joins arrays of one rank").label(format!("this is {found}")),
+                        Diagnostic::error("E0210", a.span, "`concat` joins arrays of one rank")
+                            .label(format!("this is {found}")),
                     );
                     return Val::Unknown;
                 }

@@ -27,7 +27,7 @@ impl Checker {
                 Val::Num(Num::new(Base::Bool, Vec::new()))
             }
             BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
-                self.comparison(op, &l, &r, left, right, span, env)
+                self.comparison(op, &l, &r, left, right, span)
             }
             BinaryOp::MatMul => self.matmul(&l, &r, left.span, right.span, span),
             BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Rem | BinaryOp::Pow => {
@@ -43,13 +43,12 @@ impl Checker {
                     let value = *a as f64 / *b as f64;
                     return Val::Num(Num::literal(Base::Real, value));
                 }
-                self.elementwise(op, &l, &r, span, env)
+                self.elementwise(op, &l, &r, span)
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an operator with its two sides and their places")]
-    fn comparison(&mut self, op: BinaryOp, l: &Num, r: &Num, left: &Expr, right: &Expr, span: Span, env: &Env) -> Val {
+    fn comparison(&mut self, op: BinaryOp, l: &Num, r: &Num, left: &Expr, right: &Expr, span: Span) -> Val {
         let result = Val::Num(Num::new(Base::Bool, Vec::new()));
         let bools = (l.base == Base::Bool, r.base == Base::Bool);
         if bools.0 != bools.1 || (bools.0 && !matches!(op, BinaryOp::Eq | BinaryOp::Ne)) {
@@ -71,17 +70,18 @@ impl Checker {
                 self.arithmetic(n, e.span);
             }
             if n.estimate.is_some() {
-                self.nonlinear(n, e.span, "compared");
+                self.nonlinear(e.span, "compared");
+                return result;
             }
         }
         let mut kind = l.kind.clone();
         kind.join(&r.kind);
-        self.must_be_free(&kind, span, env, "a comparison", "this comparison");
+        self.must_be_free(&kind, span, "a comparison", "this comparison");
         result
     }
 
     /// An estimate where only a number may stand.
-    pub fn nonlinear(&mut self, n: &Num, span: Span, verb: &str) {
+    pub fn nonlinear(&mut self, span: Span, verb: &str) {
         let strategy = self.in_strategy > 0;
         let d = if strategy {
             Diagnostic::error("E0308", span, format!("a result of the continuation is {verb}: a strategy must be affine in it"))
@@ -94,8 +94,6 @@ impl Checker {
                 .note("the mean of a non-linear function of an estimate is not the function of its mean; estimates may be added, subtracted, and multiplied or divided by numbers")
                 .fix("put the function inside the `expect`, where it acts on the numbers of one run, if that mean is what you want; or use an objective made for it (`iwelbo` for a logarithm of weights)")
         };
-        let kind = n.kind.clone();
-        let _ = kind;
         self.report(d);
     }
 
@@ -124,7 +122,7 @@ impl Checker {
         Some(l.dims.clone())
     }
 
-    pub fn elementwise(&mut self, op: BinaryOp, l: &Num, r: &Num, span: Span, env: &Env) -> Val {
+    pub fn elementwise(&mut self, op: BinaryOp, l: &Num, r: &Num, span: Span) -> Val {
         let Some(dims) = self.broadcast(l, r, span) else { return Val::Unknown };
         let mut kind = l.kind.clone();
         kind.join(&r.kind);
@@ -133,19 +131,19 @@ impl Checker {
             (BinaryOp::Add | BinaryOp::Sub, a, b) => Some(union(a, b)),
             (BinaryOp::Mul, Some(a), Some(b)) => {
                 if a.iter().any(|s| b.contains(s)) || a.is_empty() || b.is_empty() || self.in_strategy > 0 {
-                    self.nonlinear(l, span, "multiplied by one of the same source");
+                    self.nonlinear(span, "multiplied by one of the same source");
                 }
                 Some(union(&l.estimate, &r.estimate))
             }
             (BinaryOp::Mul, a, b) => Some(union(a, b)),
             (BinaryOp::Div, Some(_), None) => l.estimate.clone(),
             (BinaryOp::Div, _, _) => {
-                self.nonlinear(r, span, "divided by");
+                self.nonlinear(span, "divided by");
                 l.estimate.clone().or_else(|| r.estimate.clone())
             }
             (_, a, b) => {
                 let verb = if op == BinaryOp::Pow { "raised to a power" } else { "used in a remainder" };
-                self.nonlinear(if a.is_some() { l } else { r }, span, verb);
+                self.nonlinear(span, verb);
                 Some(union(a, b))
             }
         };
@@ -154,7 +152,7 @@ impl Checker {
             BinaryOp::Div => Base::Real,
             BinaryOp::Rem => {
                 if l.base != Base::Int || r.base != Base::Int {
-                    self.must_be_free(&kind, span, env, "a remainder", "this remainder");
+                    self.must_be_free(&kind, span, "a remainder", "this remainder");
                     self.report(Diagnostic::error("E0204", span, "`%` is of ints").label("not ints"));
                 }
                 Base::Int
@@ -211,7 +209,7 @@ impl Checker {
         if let (Some(x), Some(y)) = (&l.estimate, &r.estimate)
             && (x.iter().any(|s| y.contains(s)) || self.in_strategy > 0)
         {
-            self.nonlinear(l, span, "multiplied by one of the same source");
+            self.nonlinear(span, "multiplied by one of the same source");
         }
         let dims: Vec<Poly> = l.dims[..a - 1].iter().chain(&r.dims[1..]).cloned().collect();
         let mut kind = l.kind.clone();

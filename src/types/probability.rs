@@ -162,7 +162,7 @@ impl Checker {
                 kind.join(&x.value.kind());
                 if let (Val::Num(v), Val::Num(t)) = (&x.value, &whole) {
                     if v.estimate.is_some() {
-                        self.nonlinear(v, x.span, &format!("the argument of `{name}`"));
+                        self.nonlinear(x.span, &format!("the argument of `{name}`"));
                     }
                     let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int);
                     if !base_ok || v.dims.len() != t.dims.len() {
@@ -215,7 +215,7 @@ impl Checker {
         kind.join(&x.value.kind());
         if let (Val::Num(v), Val::Num(s)) = (&x.value, source) {
             if v.estimate.is_some() {
-                self.nonlinear(v, x.span, "transformed");
+                self.nonlinear(x.span, "transformed");
             }
             if v.dims.len() != s.dims.len() || v.base == Base::Bool {
                 let (a, t) = (self.describe_num(v), self.describe_num(s));
@@ -271,10 +271,14 @@ impl Checker {
         for e in &outcome.entries {
             record.set_path(&e.path, e.value.clone());
         }
+        let density = match &outcome.run.point {
+            Some((span, name)) => Val::Absent { name: name.clone(), span: *span },
+            None => lq(outcome.run.density),
+        };
         if outcome.run.later.iter().any(|(n, _)| n == "?") {
-            return Val::Tuple(vec![Val::Unknown, lq(outcome.run.density)]);
+            return Val::Tuple(vec![Val::Unknown, density]);
         }
-        Val::Tuple(vec![Val::Record(record), lq(outcome.run.density)])
+        Val::Tuple(vec![Val::Record(record), density])
     }
 
     pub fn log_density(&mut self, g: &ArgVal, t: &ArgVal, span: Span, env: &Env) -> Val {
@@ -321,7 +325,22 @@ impl Checker {
             return result(t.value.kind());
         };
         self.same_latents(&outcome, &record, span);
+        if let Some((place, name)) = outcome.run.point.clone() {
+            self.no_density(span, place, &name);
+        }
         result(outcome.run.density)
+    }
+
+    pub fn no_density(&mut self, span: Span, place: Span, name: &str) {
+        self.report(
+            Diagnostic::error("E0310", place, format!("`{name}` has no density"))
+                .label("a point mass")
+                .also(span, "the density is wanted here")
+                .note(
+                    "a point mass can be sampled, but its density cannot be compared with that of other distributions",
+                )
+                .fix("use it only with objectives that do not use this function's density"),
+        );
     }
 
     /// The addresses of a trace must be those of the function that scores it.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub struct ItemId(pub u32);
 
 /// A file: the user's, one it uses, or one of the library.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct ModuleId(pub u32);
 
 /// All items of a run. Names are lexical: a module sees its own items, what it `use`s, then the prelude.

@@ -41,18 +41,17 @@ impl Checker {
 
     fn tile_axes(&self, rows: &[(&[Piece], Span)]) -> Result<Vec<Poly>, Fault> {
         let Some((first, first_span)) = rows.first() else { return Ok(Vec::new()) };
-        let Some(head) = first.first() else {
+        if first.is_empty() {
             return match rows.get(1) {
                 Some((_, second)) => Err(Fault::Overlap { first: *first_span, second: *second }),
                 None => Ok(Vec::new()),
             };
-        };
+        }
         // One interval of the first axis after the other, each with its own tiling of the rest.
         let mut left: Vec<(&[Piece], Span)> = rows.to_vec();
         let mut at = Poly::default();
         let mut rest: Option<Vec<Poly>> = None;
         let mut before: Option<Span> = None;
-        let _ = head;
         while !left.is_empty() {
             let Some(start) = left.iter().position(|(p, _)| p.first().is_some_and(|p| p.from == at)) else {
                 let nearest = &left[0];

@@ -343,6 +343,11 @@ pub enum Val {
     },
     /// `support(d)`
     Values(Rc<DistVal>),
+    /// A log density that does not exist, because of what is sampled here.
+    Absent {
+        name: String,
+        span: Span,
+    },
 }
 
 impl Val {
@@ -388,7 +393,7 @@ impl Val {
                     });
                 }
             }
-            Val::Unknown | Val::Unit | Val::Text | Val::Range { .. } | Val::Values(_) => {}
+            Val::Unknown | Val::Unit | Val::Text | Val::Range { .. } | Val::Values(_) | Val::Absent { .. } => {}
         }
     }
 }

@@ -42,3 +42,18 @@ fn the_same_seed_gives_the_same_program() {
     assert_eq!(super::program(7).0, super::program(7).0);
     assert_ne!(super::program(7).0, super::program(8).0);
 }
+
+#[test]
+fn smooth_programs_cover_what_can_be_differentiated() {
+    let mut counts = Coverage::new();
+    for seed in 0..500 {
+        coverage(&super::smooth_program(seed).0, &mut counts);
+    }
+    let without = ["sample", "term", "strip", "contract loops", "contract rows", "contract gemm"];
+    let missing: Vec<String> = features()
+        .into_iter()
+        .filter(|f| !without.contains(&f.as_str()) && counts.get(f).copied().unwrap_or(0) < 5)
+        .collect();
+    assert!(missing.is_empty(), "seldom or never: {missing:?}");
+    assert!(without.iter().all(|f| !counts.contains_key(*f)), "only for other programs");
+}

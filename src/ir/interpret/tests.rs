@@ -290,3 +290,206 @@ fn a_for_without_collectors_still_checks() {
     let (_, status) = evaluate(&Arc::new(program), &[], STREAM).expect("a valid program");
     assert_eq!(status, Status::Check(0));
 }
+
+/// Contracts of all kinds against loops written out here.
+#[test]
+fn contracts_agree_with_plain_sums() {
+    use crate::ir::core::{Contract, ContractKind, Scalar};
+    let extent = |l: u8| match l {
+        b'i' => 19,
+        b'j' => 11,
+        _ => 17,
+    };
+    let rows = Some(ContractKind::Rows);
+    let gemm = Some(ContractKind::Gemm);
+    let loops = Some(ContractKind::Loops);
+    let cases: [(&str, &str, &str, Option<ContractKind>); 18] = [
+        ("ij", "j", "i", rows),
+        ("j", "ij", "i", rows),
+        ("ij", "i", "j", rows),
+        ("i", "ij", "j", rows),
+        ("ik", "kj", "ij", gemm),
+        ("ki", "kj", "ij", gemm),
+        ("ik", "jk", "ij", gemm),
+        ("ki", "jk", "ij", gemm),
+        ("ik", "kj", "ji", gemm),
+        ("ki", "jk", "ji", gemm),
+        ("ijk", "kj", "ik", loops),
+        ("ijk", "ikj", "", None),
+        ("ij", "ij", "ji", None),
+        ("i", "j", "ij", None),
+        ("", "", "", None),
+        ("ij", "k", "k", None),
+        ("", "ij", "j", None),
+        ("ijk", "", "kji", None),
+    ];
+    for (a, b, out, kind) in cases {
+        let shape = |labels: &str| labels.bytes().map(extent).collect::<Vec<usize>>();
+        let numbers = |n: usize, k: f64| (0..n).map(|i| (i as f64 * k).sin()).collect::<Vec<f64>>();
+        let size = |labels: &str| shape(labels).iter().product::<usize>();
+        let (x, y) = (numbers(size(a), 0.7), numbers(size(b), 1.3));
+        let types = [a, b].map(|l| Type { scalar: Scalar::Real, shape: shape(l) });
+        let data = [
+            (types[0].clone(), Array::real(shape(a), x.clone())),
+            (types[1].clone(), Array::real(shape(b), y.clone())),
+        ];
+        let (result, status) = run(&data, |g, d| {
+            let result = g.var(Type { scalar: Scalar::Real, shape: shape(out) });
+            let labels = |l: &str| l.as_bytes().to_vec();
+            g.stmts.push(Stmt::Contract(Contract {
+                result,
+                a: d[0],
+                b: d[1],
+                a_labels: labels(a),
+                b_labels: labels(b),
+                out: labels(out),
+                kind,
+            }));
+            vec![result.into()]
+        });
+        assert_eq!(status, Status::Fine);
+        // Every assignment of the three labels that occur, added where it belongs.
+        let occurs = |l: char| a.contains(l) || b.contains(l);
+        let range = |l: char| 0..if occurs(l) { extent(l as u8) } else { 1 };
+        let mut expected = vec![0.0; size(out)];
+        let mut sizes = expected.clone();
+        for i in range('i') {
+            for j in range('j') {
+                for k in range('k') {
+                    let at = |labels: &str| {
+                        labels.bytes().fold(0, |o, l| {
+                            o * extent(l)
+                                + match l {
+                                    b'i' => i,
+                                    b'j' => j,
+                                    _ => k,
+                                }
+                        })
+                    };
+                    let term = x[at(a)] * y[at(b)];
+                    expected[at(out)] += term;
+                    sizes[at(out)] += f64::abs(term);
+                }
+            }
+        }
+        let Values::Real(result) = &result[0].values else { panic!("reals expected") };
+        assert_eq!(result.len(), expected.len(), "{a},{b}->{out}");
+        for ((r, e), s) in result.iter().zip(&expected).zip(&sizes) {
+            assert!((r - e).abs() <= 1e-14 * s, "{a},{b}->{out}: {r} is not {e}");
+        }
+    }
+}
+
+#[test]
+fn rows_are_summed_by_chunks() {
+    use crate::ir::core::{Contract, ContractKind, Scalar};
+    let (n, d) = (2500, 3);
+    let (x, r) = (harmonic(n * d), harmonic(n));
+    let types = [Type::array(Scalar::Real, [n, d]), Type::array(Scalar::Real, [n])];
+    let data = [(types[0].clone(), Array::real([n, d], x.clone())), (types[1].clone(), Array::real([n], r.clone()))];
+    let (out, _) = run(&data, |g, inputs| {
+        let result = g.var(Type::array(Scalar::Real, [d]));
+        let (a_labels, b_labels, out) = (b"ij".to_vec(), b"i".to_vec(), b"j".to_vec());
+        let kind = Some(ContractKind::Rows);
+        g.stmts.push(Stmt::Contract(Contract { result, a: inputs[0], b: inputs[1], a_labels, b_labels, out, kind }));
+        vec![result.into()]
+    });
+    let mut expected = vec![0.0; d];
+    for c in [0..1024, 1024..2048, 2048..2500] {
+        let mut total = vec![0.0; d];
+        crate::runtime::rows::rows_axpy(&x[c.start * d..c.end * d], &r[c], &mut total);
+        expected.iter_mut().zip(total).for_each(|(e, t)| *e += t);
+    }
+    assert_eq!(out[0], Array::real([d], expected));
+}
+
+/// One array primitive on real arrays.
+fn primitive(prim: crate::ir::core::Prim, args: &[Array], shape: &[usize]) -> (Vec<f64>, Status) {
+    use crate::ir::core::Scalar;
+    let data: Vec<(Type, Array)> =
+        args.iter().map(|a| (Type { scalar: Scalar::Real, shape: a.shape.clone() }, a.clone())).collect();
+    let (out, status) =
+        run(&data, |g, inputs| vec![g.array(prim, inputs, Type { scalar: Scalar::Real, shape: shape.to_vec() })]);
+    let Values::Real(values) = out[0].values.clone() else { panic!("reals expected") };
+    (values, status)
+}
+
+#[test]
+fn array_primitives() {
+    use crate::ir::core::Prim;
+    // [4 2; 2 10] = L Lᵀ with L = [2 0; 1 3]; the upper triangle is not read.
+    let a = Array::real([2, 2], vec![4.0, f64::NAN, 2.0, 10.0]);
+    assert_eq!(primitive(Prim::Cholesky, &[a], &[2, 2]), (vec![2.0, 0.0, 1.0, 3.0], Status::Fine));
+    let bad = Array::real([2, 2], vec![1.0, 2.0, 2.0, 1.0]);
+    let (l, status) = primitive(Prim::Cholesky, &[bad], &[2, 2]);
+    assert!(l[3].is_nan() && status == Status::Domain);
+    let l = Array::real([2, 2], vec![2.0, f64::NAN, 1.0, 3.0]);
+    let b = Array::real([2], vec![4.0, 11.0]);
+    let solve = |transposed| primitive(Prim::SolveLower { transposed }, &[l.clone(), b.clone()], &[2]).0;
+    assert_eq!(solve(false), [2.0, 3.0]);
+    assert_eq!(solve(true), [(4.0 - 11.0 / 3.0) / 2.0, 11.0 / 3.0]);
+    let columns = Array::real([2, 2], vec![4.0, 2.0, 11.0, 4.0]);
+    assert_eq!(primitive(Prim::SolveLower { transposed: false }, &[l, columns], &[2, 2]).0, [2.0, 1.0, 3.0, 1.0]);
+    let x = Array::real([3], vec![1.0, 2.0, 4.0]);
+    assert_eq!(primitive(Prim::CumSum { reverse: false }, std::slice::from_ref(&x), &[3]).0, [1.0, 3.0, 7.0]);
+    assert_eq!(primitive(Prim::CumSum { reverse: true }, std::slice::from_ref(&x), &[3]).0, [7.0, 6.0, 4.0]);
+    let m = Array::real([2, 1], vec![1.0, 2.0]);
+    let n = Array::real([2, 2], vec![3.0, 4.0, 5.0, 6.0]);
+    let joined = primitive(Prim::Concat { axis: 1 }, &[m.clone(), n.clone()], &[2, 3]).0;
+    assert_eq!(joined, [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
+    assert_eq!(primitive(Prim::Concat { axis: 0 }, &[n.clone(), n.clone()], &[4, 2]).0.len(), 8);
+    assert_eq!(primitive(Prim::Stack, &[x.clone(), x.clone()], &[2, 3]).0, [1.0, 2.0, 4.0, 1.0, 2.0, 4.0]);
+    assert_eq!(primitive(Prim::Stack, &[one(5.0), one(6.0)], &[2]).0, [5.0, 6.0]);
+    let messy = Array::real([5], vec![f64::NAN, 3.0, 0.0, -0.0, f64::NEG_INFINITY]);
+    let sorted = primitive(Prim::Sort, &[messy], &[5]).0;
+    assert!(sorted[4].is_nan() && sorted[1].is_sign_negative() && sorted[0] == f64::NEG_INFINITY && sorted[3] == 3.0);
+    assert_eq!(primitive(Prim::Fill { shape: vec![2, 1] }, &[one(7.0)], &[2, 1]).0, [7.0, 7.0]);
+    assert_eq!(primitive(Prim::Reshape { shape: vec![4] }, &[n], &[4]).0, [3.0, 4.0, 5.0, 6.0]);
+}
+
+#[test]
+fn a_draw_depends_on_its_index_alone() {
+    use crate::ir::core::{Draw, Noise};
+    let (out, _) = run(&[], |b, _| {
+        b.for_(&[3, 4], vec![Collector::Collect, Collector::Collect], |b, ij| {
+            let mut draw = |index: Vec<(Atom, usize)>, mirror: Option<Atom>| {
+                let result = b.var(Type::REAL);
+                b.stmts.push(Stmt::Draw(Draw { result, noise: Noise::Normal, args: vec![], site: 9, index, mirror }));
+                Atom::Var(result)
+            };
+            let plain = draw(vec![(ij[0], 3), (ij[1], 4)], None);
+            vec![plain, draw(vec![(ij[0], 3), (ij[1], 4)], Some(Atom::Bool(true)))]
+        })
+    });
+    let expected: Vec<f64> = (0..12).map(|i| crate::runtime::random::normal(STREAM, 9, i)).collect();
+    assert_eq!(out[0], Array::real([3, 4], expected.clone()));
+    assert_eq!(out[1], Array::real([3, 4], expected.iter().map(|x| -x).collect::<Vec<f64>>()));
+}
+
+/// A jump would make the difference quotient grow as the step shrinks; kinks are rare.
+#[test]
+fn smooth_programs_are_smooth() {
+    let mut rough = Vec::new();
+    let mut moving = 0;
+    for seed in 0..100 {
+        let (program, data, params) = crate::ir::generate::smooth_program(seed);
+        let mut i = Interpreter::new(Arc::new(program), &data).expect("a valid program");
+        let mut out = vec![0.0; i.output_len()];
+        let mut slope = |h: f64| {
+            let mut at = |h: f64| {
+                let moved: Vec<f64> =
+                    params.iter().enumerate().map(|(n, p)| p + h * (1.0 + 0.3 * n as f64).sin()).collect();
+                i.step(&moved, &[], &[], STREAM, &mut out);
+                out[0]
+            };
+            (at(h) - at(-h)) / (2.0 * h)
+        };
+        let (coarse, fine) = (slope(1e-4), slope(1e-6));
+        moving += usize::from(fine.abs() > 1e-3);
+        if (coarse - fine).abs() > 1e-3 * (1.0 + fine.abs()) {
+            rough.push(seed);
+        }
+    }
+    assert!(rough.len() <= 3, "not smooth: {rough:?}");
+    assert!(moving > 90, "only {moving} of 100 depend on the parameters");
+}

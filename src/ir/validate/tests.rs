@@ -37,8 +37,11 @@ fn change_nth(program: &mut Program, mut n: usize, mut change: impl FnMut(&mut S
     done
 }
 
+/// Changes a statement at the given depth, if it can.
+type Damage = fn(&mut Stmt, usize) -> bool;
+
 /// Every kind of damage; each returns false where it does not apply to the statement.
-fn damages() -> Vec<(&'static str, fn(&mut Stmt, usize) -> bool)> {
+fn damages() -> Vec<(&'static str, Damage)> {
     vec![
         ("an operand left out", |s, _| match s {
             Stmt::Op { args, .. } => args.pop().is_some(),
@@ -269,8 +272,7 @@ fn setup_reads_data_only_and_draws_nothing() {
 #[test]
 fn nothing_makes_the_validator_panic() {
     let far = Var(1000);
-    let mut program = Program::default();
-    program.step = Block {
+    let step = Block {
         stmts: vec![
             Stmt::Op { result: far, op: Op::Read, args: vec![] },
             Stmt::Op { result: far, op: Op::Add, args: vec![far.into()] },
@@ -279,5 +281,6 @@ fn nothing_makes_the_validator_panic() {
         ],
         results: vec![far.into()],
     };
+    let program = Program { step, ..Program::default() };
     assert!(validate(&program, Form::Plain).len() > 4);
 }
