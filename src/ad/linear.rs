@@ -53,7 +53,7 @@ impl Reverse {
                 if let Some(v) = active(self, 0) {
                     let (x, y) = if *transposed { (result.into(), rhs_adj) } else { (rhs_adj, result.into()) };
                     let outer = outer_product(b, x, y);
-                    let value = lower_triangle(b, outer, |b, x| neg(b, x), |b, x| neg(b, x));
+                    let value = lower_triangle(b, outer, neg, neg);
                     adj.add_whole(b, v, value);
                 }
             }
@@ -104,9 +104,8 @@ impl Reverse {
             }
             Prim::Fill { shape } => {
                 if let Some(v) = active(self, 0) {
-                    let value = b.for_(shape, vec![Collector::Sum { keep: Vec::new() }], |b, i| {
-                        vec![b.read(r_adj, i)]
-                    })[0];
+                    let value =
+                        b.for_(shape, vec![Collector::Sum { keep: Vec::new() }], |b, i| vec![b.read(r_adj, i)])[0];
                     adj.add_whole(b, v, value);
                 }
             }

@@ -32,7 +32,12 @@ impl Reverse {
         Taped::Stored(Box::new(Stored { original: l.clone(), states }))
     }
 
-    pub(super) fn pull_loop(&mut self, b: &mut Builder<'_>, stored: &Stored, adj: &mut Adjoints) -> Result<(), AdError> {
+    pub(super) fn pull_loop(
+        &mut self,
+        b: &mut Builder<'_>,
+        stored: &Stored,
+        adj: &mut Adjoints,
+    ) -> Result<(), AdError> {
         let l = &stored.original;
         let n = l.carried.len();
         let mut seeds: Vec<Option<Atom>> = Vec::new();
@@ -88,10 +93,9 @@ impl Reverse {
         let mut collectors = Vec::new();
         for (c, collector) in l.collectors.iter().enumerate() {
             let collector = match collector {
-                Collector::SumAt { index, shape } => Collector::SumAt {
-                    index: index.iter().map(|&a| subst(&moved, a)).collect(),
-                    shape: shape.clone(),
-                },
+                Collector::SumAt { index, shape } => {
+                    Collector::SumAt { index: index.iter().map(|&a| subst(&moved, a)).collect(), shape: shape.clone() }
+                }
                 other => other.clone(),
             };
             collectors.push(collector);

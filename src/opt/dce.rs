@@ -66,9 +66,8 @@ fn for_(f: For, live: &mut HashSet<Var>) -> For {
 
 fn if_(i: If, live: &mut HashSet<Var>) -> If {
     let kept: Vec<bool> = i.results.iter().map(|r| live.contains(r)).collect();
-    let side = |b: Block, live: &mut HashSet<Var>| {
-        block(Block { stmts: b.stmts, results: keep(&b.results, &kept) }, live)
-    };
+    let side =
+        |b: Block, live: &mut HashSet<Var>| block(Block { stmts: b.stmts, results: keep(&b.results, &kept) }, live);
     let then = side(i.then, live);
     let otherwise = side(i.otherwise, live);
     If { results: keep(&i.results, &kept), then, otherwise, ..i }

@@ -42,12 +42,8 @@ fn join(outer: For) -> For {
     let Some(Stmt::For(inner)) = stmts.pop() else {
         return For { body: Block { stmts, results: outer.body.results }, ..outer };
     };
-    let positions: Vec<usize> = outer
-        .body
-        .results
-        .iter()
-        .filter_map(|a| inner.results.iter().position(|&r| Some(r) == a.var()))
-        .collect();
+    let positions: Vec<usize> =
+        outer.body.results.iter().filter_map(|a| inner.results.iter().position(|&r| Some(r) == a.var())).collect();
     stmts.extend(inner.body.stmts);
     let results = positions.iter().map(|&k| inner.body.results[k]).collect();
     let mut indices = outer.indices;
@@ -60,8 +56,26 @@ fn joined_collectors(outer: &For) -> Option<Vec<Collector>> {
     let (last, prefix) = outer.body.stmts.split_last()?;
     let Stmt::For(inner) = last else { return None };
     let cheap = |s: &Stmt| {
-        matches!(s, Stmt::Op { op: Op::Read | Op::IAdd | Op::ISub | Op::IMul | Op::IMin | Op::IMax | Op::ILt | Op::ILe
-            | Op::IEq | Op::And | Op::ToReal, .. })
+        matches!(
+            s,
+            Stmt::Op {
+                op: Op::Read
+                    | Op::Add
+                    | Op::Sub
+                    | Op::Mul
+                    | Op::IAdd
+                    | Op::ISub
+                    | Op::IMul
+                    | Op::IMin
+                    | Op::IMax
+                    | Op::ILt
+                    | Op::ILe
+                    | Op::IEq
+                    | Op::And
+                    | Op::ToReal,
+                ..
+            }
+        )
     };
     if outer.strip.is_some() || inner.strip.is_some() || prefix.len() > PREFIX || !prefix.iter().all(cheap) {
         return None;

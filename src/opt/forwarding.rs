@@ -148,7 +148,8 @@ impl Simplify<'_> {
         needed.sort_by_key(|s| s.results().first().and_then(|r| order.get(r).copied()));
         for stmt in needed {
             let Stmt::Op { result, op, args } = stmt else { return None };
-            let args: Vec<Atom> = args.iter().map(|a| a.var().and_then(|v| map.get(&v).copied()).unwrap_or(*a)).collect();
+            let args: Vec<Atom> =
+                args.iter().map(|a| a.var().and_then(|v| map.get(&v).copied()).unwrap_or(*a)).collect();
             let new = self.make(out, *op, &args);
             map.insert(*result, new);
         }

