@@ -159,7 +159,7 @@ fn join(a: For, b: For) -> For {
     let mut second = b.body.stmts;
     let yielded: std::collections::HashMap<Var, Atom> =
         a.results.iter().copied().zip(body.results.iter().copied()).collect();
-    forward(&mut second, &yielded, &mut map);
+    forward(&mut second, &yielded, a.indices.len(), &mut map);
     body.stmts.extend(second);
     body.results.extend(b.body.results.iter().map(|&x| crate::ir::walk::subst(&map, x)));
     let mut wrapper = Stmt::For(For { collectors: b.collectors, body: Block::default(), ..b });
@@ -173,18 +173,27 @@ fn join(a: For, b: For) -> For {
 }
 
 /// Replaces reads of the producer's results by what it yields, and operands by `map`, throughout.
-fn forward(stmts: &mut Vec<Stmt>, yielded: &std::collections::HashMap<Var, Atom>, map: &mut Substitution) {
+fn forward(stmts: &mut Vec<Stmt>, yielded: &std::collections::HashMap<Var, Atom>, rank: usize, map: &mut Substitution) {
     let old = std::mem::take(stmts);
     for mut stmt in old {
         if let Stmt::Op { result, op: Op::Read, args } = &stmt
             && let Some(&value) = args[0].var().and_then(|v| yielded.get(&v))
         {
-            map.insert(*result, value);
+            if args.len() == rank + 1 {
+                map.insert(*result, value);
+                continue;
+            }
+            // An element of a yielded array.
+            let mut args: Vec<Atom> = args[rank..].to_vec();
+            args[0] = value;
+            stmt = Stmt::Op { result: *result, op: Op::Read, args };
+            super::cse::substitute(&mut stmt, map);
+            stmts.push(stmt);
             continue;
         }
         super::cse::substitute(&mut stmt, map);
         for block in stmt.regions_mut() {
-            forward(&mut block.stmts, yielded, map);
+            forward(&mut block.stmts, yielded, rank, map);
             block.results.iter_mut().for_each(|a| *a = crate::ir::walk::subst(map, *a));
         }
         super::cse::substitute_collectors(&mut stmt, map);

@@ -10,7 +10,7 @@ const STREAMED: usize = 2048;
 /// Multiply-adds from which a whole matrix product is worth its packing.
 const PRODUCT: usize = 64 * 1024;
 /// And its least extent.
-const LEAST: usize = 16;
+const LEAST: usize = 8;
 
 /// Sets `kind` of every contract.
 pub fn kinds(mut program: Program) -> Program {
