@@ -1,7 +1,7 @@
 //! The commands but `fit`: each opens a program, asks the driver, and prints.
 
 use super::Exit;
-use super::arguments::{Bench, Check, Eval, Explain, Grad, Ir, Precision, Run};
+use super::arguments::{Bench, Check, Eval, Explain, Grad, Ir, Precision, Run, Test};
 use super::output::Output;
 use super::{files, report, strategies};
 use crate::base::source::Sources;

@@ -11,7 +11,6 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod strategies;
-pub mod testing;
 
 use arguments::{Arguments, Command};
 use crate::diagnostic::Diagnostic;

@@ -17,7 +17,7 @@ use super::{Refusal, quadrature};
 use crate::diagnostic::Severity;
 use crate::inference::gradient::gradient_estimate;
 use crate::inference::summary::Estimate;
-use crate::runtime::executable::{Array, Executable as _};
+use crate::runtime::executable::Array;
 use crate::specialize::programs;
 use crate::syntax::print;
 use crate::syntax::tree::{Arg, Block, Expr, ExprKind, Item, ItemKind, RefusedProgram, StmtKind};

@@ -5,7 +5,6 @@
 //! collect theta, sum lp`, with the site's distribution and strategy in a table beside the program.
 
 pub mod bind;
-pub mod normalise;
 pub mod programs;
 pub mod sites;
 

@@ -75,14 +75,6 @@ impl<'a> Machine<'a> {
                 *atom = self.stop_atom(*atom);
             }
         }
-        if self.detach {
-            // `k: free` takes values without derivative.
-            for atom in &mut atoms {
-                if self.program.atom_type(*atom).scalar == Scalar::Real {
-                    *atom = self.op(Op::Stop, &[*atom]);
-                }
-            }
-        }
         let call = self.calls.len();
         self.calls.push(CallRecord { extents: Vec::new(), args: atoms, static_args: false });
         let term = EstimateTerm { call, primal: Some(Atom::Real(1.0)), stopped: None };
