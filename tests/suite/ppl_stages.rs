@@ -7,11 +7,13 @@ use provi::driver::compile::Backend;
 use provi::driver::fit::FitOptions;
 use provi::driver::grad::{GradOptions, Settings};
 use provi::driver::session::{Session, command_expr};
-use provi::driver::{Refusal, Stage, fit, grad, stages, test_items};
+use provi::driver::test_items::{self, TestOptions};
+use provi::driver::{Refusal, Stage, fit, grad, stages};
 use provi::inference::fit::Silent;
 use provi::runtime::executable::Array;
 use provi::syntax::parser::{NodeIds, parse_file};
 use provi::syntax::print;
+use std::path::Path;
 
 /// Samples of a `grad` block, unless the objective is exact.
 const SAMPLES: usize = 4;
@@ -172,15 +174,15 @@ fn of(outcome: &provi::inference::fit::Outcome, latent: bool) -> Vec<&str> {
 
 /// The file's `test` items.
 pub(crate) fn tests(case: &Case) -> Result<String, String> {
-    with_session(case, |session| {
-        let report = test_items::run(session, 1, Backend::Machine { threads: 1 });
-        let mut out = String::new();
-        for case in &report.cases {
-            match &case.failure {
-                None => out.push_str(&format!("ok {}\n", case.name)),
-                Some(why) => out.push_str(&format!("FAILED {}: {why}\n", case.name)),
-            }
-        }
-        Ok(out)
-    })
+    let opened = opened(case)?;
+    let options = TestOptions { seed: 1, backend: Backend::Machine { threads: 1 } };
+    let cases =
+        test_items::run(&opened.checked, &opened.data, Path::new("case.ppl"), &options).map_err(|r| said(&r))?;
+    let mut out = String::new();
+    for case in &cases {
+        let verdict = if case.passed() { "ok" } else { "FAILED" };
+        out.push_str(&format!("{verdict} {} ({} assertions)\n", case.name, case.assertions));
+        case.failures.iter().for_each(|f| out.push_str(&format!("  line {}: {}\n", f.line, f.message)));
+    }
+    Ok(out)
 }
