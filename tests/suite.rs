@@ -1,17 +1,33 @@
 //! The one test binary: every case is a file in `tests/cases/**/*.md` and a named test.
 //!
 //! A case file has a heading, a program in a fenced block (`core` or `ppl`), inputs (`data`, `params`, `tuned`, `state`,
-//! `stream`; JSON), and one fenced block for each stage wanted. Only the blocks that are there are compared;
+//! `stream`; JSON), for `ppl` an `objective` in place of the `fit` line's, and one fenced block for each stage wanted. Only the blocks that are there are compared;
 //! `PROVI_UPDATE=1 cargo test` rewrites them. The stages stand in [`stages::STAGES`].
 
 #[path = "suite/case.rs"]
 mod case;
 #[path = "suite/inputs.rs"]
 mod inputs;
+#[path = "suite/derivatives.rs"]
+mod derivatives;
 #[path = "suite/known.rs"]
 mod known;
+#[path = "suite/laws.rs"]
+mod laws;
+#[path = "suite/ppl_stages.rs"]
+mod ppl_stages;
+#[path = "suite/pages.rs"]
+mod pages;
+#[path = "suite/programs.rs"]
+mod programs;
+#[path = "suite/redefined.rs"]
+mod redefined;
+#[path = "suite/replay.rs"]
+mod replay;
 #[path = "suite/stages.rs"]
 mod stages;
+#[path = "suite/tidiness.rs"]
+mod tidiness;
 
 use libtest_mimic::{Arguments, Trial};
 use std::path::{Path, PathBuf};
@@ -30,6 +46,12 @@ fn main() {
         })
         .collect();
     trials.extend(known::trials());
+    trials.extend(laws::trials());
+    trials.extend(derivatives::trials());
+    trials.extend(pages::trials());
+    trials.extend(redefined::trials());
+    trials.extend(replay::trials());
+    trials.extend(tidiness::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
