@@ -1,5 +1,6 @@
 //! Which variables depend differentiably on given ones: real variables reached from them through operations that have a
-//! derivative. `stop`, rounding, signs, comparisons, draws and ints end a path.
+//! derivative. `stop`, rounding, signs, comparisons, draws and ints end a path. Going backwards, which variables a given one
+//! depends on in that way.
 
 use crate::ir::core::{Atom, Block, Collector, Prim, Program, Scalar, Stmt, Var};
 use crate::ir::op::Op;
@@ -92,6 +93,83 @@ fn propagate_stmt(program: &Program, stmt: &Stmt, active: &mut HashSet<Var>) {
                     mark(program, active, r);
                 }
             }
+        }
+        Stmt::Draw(_) | Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => {}
+    }
+}
+
+/// Adds to `useful` all real variables of `stmts` that those in it depend on differentiably.
+pub fn trace_back(program: &Program, stmts: &[Stmt], useful: &mut HashSet<Var>) {
+    for stmt in stmts.iter().rev() {
+        trace_stmt(program, stmt, useful);
+    }
+}
+
+fn want(program: &Program, useful: &mut HashSet<Var>, atom: Atom) {
+    if let Atom::Var(v) = atom {
+        mark(program, useful, v);
+    }
+}
+
+fn trace_stmt(program: &Program, stmt: &Stmt, useful: &mut HashSet<Var>) {
+    if !stmt.results().iter().any(|r| useful.contains(r)) {
+        return;
+    }
+    match stmt {
+        Stmt::Op { op, args, .. } => {
+            if passes(*op) {
+                args.iter().for_each(|&a| want(program, useful, a));
+            }
+        }
+        Stmt::Array { args, .. } => args.iter().for_each(|&a| want(program, useful, a)),
+        Stmt::Contract(c) => {
+            want(program, useful, c.a);
+            want(program, useful, c.b);
+        }
+        Stmt::For(f) => {
+            for (k, r) in f.results.iter().enumerate() {
+                if useful.contains(r) {
+                    want(program, useful, f.body.results[k]);
+                }
+            }
+            trace_back(program, &f.body.stmts, useful);
+        }
+        Stmt::Loop(l) => {
+            for (k, r) in l.results.iter().enumerate() {
+                if useful.contains(r) {
+                    want(program, useful, l.body.results[k]);
+                    if let Some(&(v, _)) = l.carried.get(k) {
+                        mark(program, useful, v);
+                    }
+                }
+            }
+            loop {
+                let before = useful.len();
+                for (&(v, _), &next) in l.carried.iter().zip(&l.body.results) {
+                    if useful.contains(&v) {
+                        want(program, useful, next);
+                    }
+                }
+                trace_back(program, &l.body.stmts, useful);
+                if useful.len() == before {
+                    break;
+                }
+            }
+            for &(v, init) in &l.carried {
+                if useful.contains(&v) {
+                    want(program, useful, init);
+                }
+            }
+        }
+        Stmt::If(i) => {
+            for (k, r) in i.results.iter().enumerate() {
+                if useful.contains(r) {
+                    want(program, useful, i.then.results[k]);
+                    want(program, useful, i.otherwise.results[k]);
+                }
+            }
+            trace_back(program, &i.then.stmts, useful);
+            trace_back(program, &i.otherwise.stmts, useful);
         }
         Stmt::Draw(_) | Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => {}
     }

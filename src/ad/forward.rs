@@ -160,7 +160,7 @@ impl Forward {
                     terms.push(t);
                 }
                 if let Some(l_tan) = self.tangent(args[0]) {
-                    let masked = lower_triangle(b, l_tan, |b, x| neg(b, x), |b, x| neg(b, x));
+                    let masked = lower_triangle(b, l_tan, neg, neg);
                     let labels = if *transposed { vec![b'k', b'i'] } else { vec![b'i', b'k'] };
                     let (x_labels, out) = if ty.shape.len() == 1 {
                         (vec![b'k'], vec![b'i'])

@@ -53,7 +53,7 @@ impl Reverse {
                 if let Some(v) = active(self, 0) {
                     let (x, y) = if *transposed { (result.into(), rhs_adj) } else { (rhs_adj, result.into()) };
                     let outer = outer_product(b, x, y);
-                    let value = lower_triangle(b, outer, |b, x| neg(b, x), |b, x| neg(b, x));
+                    let value = lower_triangle(b, outer, neg, neg);
                     adj.add_whole(b, v, value);
                 }
             }

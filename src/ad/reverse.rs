@@ -10,7 +10,7 @@
 //! after:  `v, x_adj = for i<n { t = x[i]*x[i]; a = 2*x[i] } yield sum t, collect a`
 
 use super::AdError;
-use super::activity::{passes, propagate};
+use super::activity::{passes, propagate, trace_back};
 use super::contribution::{Adjoints, Contribution, Place, leave_loop, slice, zeros};
 use super::eager::{Stash, Sum};
 use super::rules::{self, Partial};
@@ -72,6 +72,9 @@ pub fn reverse_with(program: &Program, output: usize, wrt: Role, options: Option
     let step = std::mem::take(&mut program.step);
     let mut active: HashSet<Var> = inputs.iter().map(|&(v, _)| v).collect();
     propagate(&program, &step.stmts, &mut active);
+    let mut useful: HashSet<Var> = value.var().into_iter().collect();
+    trace_back(&program, &step.stmts, &mut useful);
+    active.retain(|v| useful.contains(v));
     let mut ad = Reverse { active, options };
     let mut b = Builder::new(&mut program);
     let taped = ad.forward(&mut b, &step.stmts)?;
@@ -213,9 +216,16 @@ impl Reverse {
         if !passes(op) {
             return Ok(());
         }
+        let square = op == Op::Mul && args[0] == args[1];
         for (k, &arg) in args.iter().enumerate() {
             let Atom::Var(v) = arg else { continue };
-            if !self.active.contains(&v) {
+            if !self.active.contains(&v) || (square && k == 1) {
+                continue;
+            }
+            if square {
+                let t = rules::mul(b, r_adj, arg);
+                let t = rules::mul(b, t, Atom::Real(2.0));
+                adj.add(v, Vec::new(), t);
                 continue;
             }
             let p = rules::partial(b, op, args, result.into(), k);

@@ -2,7 +2,7 @@
 //! for both. Draws with equal counters are equal (they are pure). Whole loops are compared up to the names of what
 //! they define.
 
-use crate::ir::core::{Atom, Block, Collector, Program, Stmt, Var};
+use crate::ir::core::{Atom, Block, Collector, For, Program, Stmt, Var};
 use crate::ir::walk::{Substitution, subst};
 use std::collections::HashMap;
 
@@ -32,6 +32,9 @@ fn region(stmts: Vec<Stmt>, map: &mut Substitution, scopes: &mut Vec<HashMap<Str
         }
         scopes.pop();
         substitute_collectors(&mut stmt, map);
+        if let Stmt::For(f) = &mut stmt {
+            merge_collectors(f, map);
+        }
         let results = stmt.results();
         if results.is_empty() {
             out.push(stmt);
@@ -51,6 +54,28 @@ fn region(stmts: Vec<Stmt>, map: &mut Substitution, scopes: &mut Vec<HashMap<Str
         out.push(stmt);
     }
     out
+}
+
+/// Of two equal collectors of one value, the first serves for both.
+fn merge_collectors(f: &mut For, map: &mut Substitution) {
+    let mut kept: Vec<usize> = Vec::new();
+    for k in 0..f.results.len() {
+        let same = kept
+            .iter()
+            .copied()
+            .find(|&j| f.collectors[j] == f.collectors[k] && f.body.results[j] == f.body.results[k]);
+        match same {
+            Some(j) => {
+                map.insert(f.results[k], f.results[j].into());
+            }
+            None => kept.push(k),
+        }
+    }
+    if kept.len() < f.results.len() {
+        f.results = kept.iter().map(|&k| f.results[k]).collect();
+        f.body.results = kept.iter().map(|&k| f.body.results[k]).collect();
+        f.collectors = kept.iter().map(|&k| f.collectors[k].clone()).collect();
+    }
 }
 
 /// Replaces operands of the statement itself.

@@ -60,6 +60,9 @@ fn joined_collectors(outer: &For) -> Option<Vec<Collector>> {
             s,
             Stmt::Op {
                 op: Op::Read
+                    | Op::Add
+                    | Op::Sub
+                    | Op::Mul
                     | Op::IAdd
                     | Op::ISub
                     | Op::IMul

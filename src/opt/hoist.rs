@@ -1,13 +1,14 @@
-//! What depends on data alone leaves the step for `setup` (COMPILER rule 6): whole statements; data-only results of loops
+//! What depends on data alone leaves the step for `setup`: whole statements; data-only results of loops
 //! that also have others; and costly data-only values inside loops, as arrays over the loops they depend on. A value is
 //! costly if finding it again costs more than reading it; cheap ones stay, so that no array is made for one product.
+//! [`outward`] does the same within the step for costly values that depend on some of the loops around them only.
 
 use super::dynamic::dynamic_vars;
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, For, Program, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, copy_stmts};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Cost from which a value is kept in an array.
 const COSTLY: usize = 4;
@@ -34,7 +35,7 @@ pub fn hoist(mut program: Program) -> Program {
         match stmt {
             Stmt::For(f) => {
                 let f = fixed_results(&mut program, f, &dynamic, &mut global);
-                let mut e = Expand { program: &mut program, global: &global, frames: Vec::new(), made: Vec::new() };
+                let mut e = Expand::new(&mut program, &global);
                 let f = e.for_(f);
                 let made = e.made;
                 program.setup.extend(made);
@@ -43,7 +44,7 @@ pub fn hoist(mut program: Program) -> Program {
                 }
             }
             Stmt::Loop(l) => {
-                let mut e = Expand { program: &mut program, global: &global, frames: Vec::new(), made: Vec::new() };
+                let mut e = Expand::new(&mut program, &global);
                 let l = e.loop_(l);
                 let made = e.made;
                 program.setup.extend(made);
@@ -51,6 +52,30 @@ pub fn hoist(mut program: Program) -> Program {
             }
             other => kept.push(other),
         }
+    }
+    program.step = Block { stmts: kept, results: step.results };
+    program
+}
+
+/// Costly values in a nest that do not depend on all of its indices are found once per value of those they depend on,
+/// ahead of the nest.
+pub fn outward(mut program: Program) -> Program {
+    let step = std::mem::take(&mut program.step);
+    let mut global: HashSet<Var> = program.inputs.iter().map(|i| i.var).collect();
+    global.extend(program.setup.iter().flat_map(Stmt::results));
+    let mut kept = Vec::new();
+    for stmt in step.stmts {
+        let results = stmt.results();
+        match stmt {
+            Stmt::For(f) => {
+                let mut e = Expand { strict: true, ..Expand::new(&mut program, &global) };
+                let f = e.for_(f);
+                kept.append(&mut e.made);
+                kept.extend(f.map(Stmt::For));
+            }
+            other => kept.push(other),
+        }
+        global.extend(results);
     }
     program.step = Block { stmts: kept, results: step.results };
     program
@@ -134,9 +159,17 @@ struct Expand<'a> {
     global: &'a HashSet<Var>,
     frames: Vec<Frame>,
     made: Vec<Stmt>,
+    /// Only values that do not depend on all indices of the nest.
+    strict: bool,
+    /// Indices that each value of the nest depends on.
+    depends: HashMap<Var, BTreeSet<Var>>,
 }
 
-impl Expand<'_> {
+impl<'a> Expand<'a> {
+    fn new(program: &'a mut Program, global: &'a HashSet<Var>) -> Expand<'a> {
+        Expand { program, global, frames: Vec::new(), made: Vec::new(), strict: false, depends: HashMap::new() }
+    }
+
     fn for_(&mut self, f: For) -> Option<For> {
         if f.results.is_empty() && !f.body.stmts.iter().any(checks) {
             return None;
@@ -175,6 +208,10 @@ impl Expand<'_> {
             stmt.each_atom(&mut |a| known &= self.is_known(a, &none));
             if known {
                 let results = stmt.results();
+                let depends = self.indices_of(&stmt);
+                for &r in &results {
+                    self.depends.insert(r, depends.clone());
+                }
                 fixed.extend(&results);
                 if let Some(frame) = self.frames.last_mut() {
                     frame.known.extend(results);
@@ -203,10 +240,14 @@ impl Expand<'_> {
             }
         };
         for s in &out {
-            let own = s.results().iter().any(|r| fixed.contains(r));
-            if !own {
-                s.each_atom(&mut |a| note(a, &mut wanted));
-            }
+            let own = s.results().first().copied().filter(|r| fixed.contains(r));
+            let depends = own.and_then(|r| self.depends.get(&r));
+            s.each_atom(&mut |a| {
+                let same = a.var().and_then(|v| self.depends.get(&v)) == depends;
+                if own.is_none() || (self.strict && !same) {
+                    note(a, &mut wanted);
+                }
+            });
         }
         block.results.iter().for_each(|&a| note(a, &mut wanted));
         for c in collectors {
@@ -228,6 +269,18 @@ impl Expand<'_> {
             })
             .collect();
         Block { stmts, results: block.results }
+    }
+
+    fn indices_of(&self, stmt: &Stmt) -> BTreeSet<Var> {
+        let mut all = BTreeSet::new();
+        stmt.each_atom(&mut |a| {
+            let Atom::Var(v) = a else { return };
+            if self.frames.iter().any(|f| f.indices.iter().any(|&(i, _)| i == v)) {
+                all.insert(v);
+            }
+            all.extend(self.depends.get(&v).into_iter().flatten());
+        });
+        all
     }
 
     /// An array in `setup` of the values that `v` takes, and the statement that reads it in place of `v`'s own.
@@ -256,6 +309,10 @@ impl Expand<'_> {
         if indices.is_empty() || size > LARGEST || size == 0 {
             return None;
         }
+        let all = self.frames.iter().flat_map(|f| &f.indices).try_fold(1usize, |n, &(_, m)| n.checked_mul(m))?;
+        if self.strict && all < size.checked_mul(2)? {
+            return None;
+        }
         let mut map = Substitution::new();
         let mut fresh = Vec::new();
         for &(i, n) in &indices {
@@ -275,7 +332,7 @@ impl Expand<'_> {
 }
 
 /// Rough cost of an operation, in additions.
-fn weight(op: Op) -> usize {
+pub(super) fn weight(op: Op) -> usize {
     match op {
         Op::Div | Op::Sqrt => 4,
         Op::Exp

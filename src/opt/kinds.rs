@@ -1,4 +1,4 @@
-//! Chooses how each contract is run, by sizes alone (COMPILER rule 7).
+//! Chooses how each contract is run, by sizes alone.
 
 use crate::ir::core::{Block, Contract, ContractKind, Program, Stmt};
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ const STREAMED: usize = 2048;
 /// Multiply-adds from which a whole matrix product is worth its packing.
 const PRODUCT: usize = 64 * 1024;
 /// And its least extent.
-const LEAST: usize = 16;
+const LEAST: usize = 8;
 
 /// Sets `kind` of every contract.
 pub fn kinds(mut program: Program) -> Program {

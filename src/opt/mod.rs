@@ -9,14 +9,17 @@ mod forwarding;
 
 pub mod cse;
 pub mod dce;
+pub mod distribute;
 pub mod dynamic;
 pub mod flatten;
 pub mod fma;
 pub mod fuse;
+pub mod gather;
 pub mod hoist;
 pub mod invariant;
 pub mod kinds;
 pub mod lift;
+pub mod reuse;
 pub mod share;
 pub mod split;
 pub mod strip;
@@ -44,6 +47,8 @@ const CSE: Pass = Pass { name: "cse", run: cse::cse };
 const DCE: Pass = Pass { name: "dce", run: dce::dce };
 const FUSE: Pass = Pass { name: "fuse", run: fuse::fuse };
 const UNROLL: Pass = Pass { name: "unroll", run: unroll::unroll };
+const FLATTEN: Pass = Pass { name: "flatten", run: flatten::flatten };
+const LIFT: Pass = Pass { name: "lift", run: lift::lift };
 const INVARIANT: Pass = Pass { name: "invariant", run: invariant::invariant };
 
 /// Before differentiation: what makes the derivative smaller.
@@ -51,10 +56,14 @@ pub const BEFORE_AD: &[Pass] = &[
     Pass { name: "simplify", run: simplify_before },
     CSE,
     DCE,
-    Pass { name: "flatten", run: flatten::flatten },
+    FLATTEN,
     Pass { name: "simplify", run: simplify_before },
-    Pass { name: "lift", run: lift::lift },
+    LIFT,
     FUSE,
+    Pass { name: "simplify", run: simplify_before },
+    CSE,
+    DCE,
+    Pass { name: "gather", run: gather::gather },
     Pass { name: "simplify", run: simplify_before },
     CSE,
     INVARIANT,
@@ -67,8 +76,14 @@ pub const AFTER_AD: &[Pass] = &[
     SIMPLIFY,
     CSE,
     DCE,
-    UNROLL,
-    Pass { name: "flatten", run: flatten::flatten },
+    Pass { name: "distribute", run: distribute::distribute },
+    SIMPLIFY,
+    DCE,
+    FLATTEN,
+    LIFT,
+    SIMPLIFY,
+    DCE,
+    FLATTEN,
     SIMPLIFY,
     CSE,
     INVARIANT,
@@ -76,17 +91,26 @@ pub const AFTER_AD: &[Pass] = &[
     SIMPLIFY,
     CSE,
     DCE,
+    UNROLL,
+    SIMPLIFY,
+    CSE,
     FUSE,
     Pass { name: "split", run: split::split },
     SIMPLIFY,
     CSE,
+    INVARIANT,
     Pass { name: "hoist", run: hoist::hoist },
     INVARIANT,
     SIMPLIFY,
     CSE,
     DCE,
+    FLATTEN,
     FUSE,
     SIMPLIFY,
+    CSE,
+    Pass { name: "outward", run: hoist::outward },
+    CSE,
+    Pass { name: "reuse", run: reuse::reuse },
     Pass { name: "share", run: share::share },
     CSE,
     DCE,

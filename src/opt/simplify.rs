@@ -240,8 +240,12 @@ impl Simplify<'_> {
         let collectors = self.collectors(f.collectors);
         self.depth -= 1;
         let f = For { body, collectors, ..f };
+        self.constant_sums(out, &f);
         let shared = Rc::new(f);
         for (k, &r) in shared.results.iter().enumerate() {
+            if self.map.contains_key(&r) {
+                continue;
+            }
             if let Some(x) = self.copied_array(&shared, k) {
                 self.map.insert(r, x);
             } else if shared.collectors[k] == Collector::Collect {
@@ -249,6 +253,22 @@ impl Simplify<'_> {
             }
         }
         out.push(Stmt::For(shared.as_ref().clone()));
+    }
+
+    /// A sum of what does not change is a product. Changes rounding.
+    fn constant_sums(&mut self, out: &mut Vec<Stmt>, f: &For) {
+        let inside: HashSet<Var> =
+            f.body.stmts.iter().flat_map(Stmt::results).chain(f.indices.iter().map(|&(v, _)| v)).collect();
+        for (k, c) in f.collectors.iter().enumerate() {
+            let value = f.body.results[k];
+            let constant = value.var().is_none_or(|v| !inside.contains(&v));
+            let whole = *c == Collector::Sum { keep: Vec::new() };
+            let count: f64 = f.indices.iter().map(|&(_, n)| n as f64).product();
+            if constant && whole && count > 0.0 && self.program.atom_type(value) == Type::REAL {
+                let total = self.make(out, Op::Mul, &[value, Atom::Real(count)]);
+                self.map.insert(f.results[k], total);
+            }
+        }
     }
 
     fn loop_(&mut self, out: &mut Vec<Stmt>, l: Loop) {

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 /// Splits sums in every region of the step.
 pub fn split(mut program: Program) -> Program {
-    let dynamic = dynamic_vars(&program);
+    let mut dynamic = dynamic_vars(&program);
     let mut uses: HashMap<Var, usize> = HashMap::new();
     program.step.each_atom(&mut |a| {
         if let Atom::Var(v) = a {
@@ -20,12 +20,17 @@ pub fn split(mut program: Program) -> Program {
         }
     });
     let step = std::mem::take(&mut program.step);
-    let stmts = region(&mut program, step.stmts, &dynamic, &uses);
+    let stmts = region(&mut program, step.stmts, &mut dynamic, &uses);
     program.step = Block { stmts, results: step.results };
     program
 }
 
-fn region(program: &mut Program, stmts: Vec<Stmt>, dynamic: &HashSet<Var>, uses: &HashMap<Var, usize>) -> Vec<Stmt> {
+fn region(
+    program: &mut Program,
+    stmts: Vec<Stmt>,
+    dynamic: &mut HashSet<Var>,
+    uses: &HashMap<Var, usize>,
+) -> Vec<Stmt> {
     let mut out = Vec::with_capacity(stmts.len());
     for mut s in stmts {
         for block in s.regions_mut() {
@@ -41,7 +46,7 @@ fn region(program: &mut Program, stmts: Vec<Stmt>, dynamic: &HashSet<Var>, uses:
 }
 
 /// Terms of a tree of sums: (sign, atom).
-fn terms(
+pub(super) fn terms(
     definitions: &HashMap<Var, (Op, Vec<Atom>)>,
     uses: &HashMap<Var, usize>,
     atom: Atom,
@@ -67,7 +72,7 @@ fn terms(
     }
 }
 
-fn signed_sum(b: &mut Builder<'_>, terms: &[(bool, Atom)]) -> Atom {
+pub(super) fn signed_sum(b: &mut Builder<'_>, terms: &[(bool, Atom)]) -> Atom {
     let mut acc: Option<Atom> = None;
     for &(sign, a) in terms {
         acc = Some(match (acc, sign) {
@@ -80,36 +85,44 @@ fn signed_sum(b: &mut Builder<'_>, terms: &[(bool, Atom)]) -> Atom {
     acc.unwrap_or(Atom::Real(0.0))
 }
 
-fn for_(program: &mut Program, mut f: For, dynamic: &HashSet<Var>, uses: &HashMap<Var, usize>, out: &mut Vec<Stmt>) {
+fn for_(
+    program: &mut Program,
+    mut f: For,
+    dynamic: &mut HashSet<Var>,
+    uses: &HashMap<Var, usize>,
+    out: &mut Vec<Stmt>,
+) {
     let definitions: HashMap<Var, (Op, Vec<Atom>)> = f
         .body
         .stmts
         .iter()
         .filter_map(|s| if let Stmt::Op { result, op, args } = s { Some((*result, (*op, args.clone()))) } else { None })
         .collect();
-    let is_static = |a: Atom| a.var().is_none_or(|v| !dynamic.contains(&v));
+    let is_static = |dynamic: &HashSet<Var>, a: Atom| a.var().is_none_or(|v| !dynamic.contains(&v));
     let mut after = Vec::new();
     let mut ahead = Vec::new();
     for k in 0..f.results.len() {
         let Collector::Sum { keep } = f.collectors[k].clone() else { continue };
         let value = f.body.results[k];
-        if is_static(value) || program.atom_type(value) != crate::ir::core::Type::REAL {
+        if is_static(dynamic, value) || program.atom_type(value) != crate::ir::core::Type::REAL {
             continue;
         }
         let mut list = Vec::new();
         terms(&definitions, uses, value, true, &mut list, true);
-        let (fixed, moving): (Vec<_>, Vec<_>) = list.into_iter().partition(|&(_, a)| is_static(a));
+        let (fixed, moving): (Vec<_>, Vec<_>) = list.into_iter().partition(|&(_, a)| is_static(dynamic, a));
         if fixed.is_empty() || moving.is_empty() {
             continue;
         }
         // The moving part stays here.
         let mut b = Builder::new(program);
         let rest = signed_sum(&mut b, &moving);
+        dynamic.extend(b.stmts.iter().flat_map(Stmt::results));
         f.body.stmts.extend(b.stmts);
         f.body.results[k] = rest;
         let old = f.results[k];
         let ty = program.ty(old).clone();
         let moved = program.new_var(ty.clone(), None);
+        dynamic.insert(moved);
         f.results[k] = moved;
         // The fixed part: a copy of the loop that yields it.
         let constants = fixed.iter().all(|(_, a)| a.var().is_none());

@@ -453,9 +453,8 @@ impl<'a> Machine<'a> {
         atoms: &mut dyn Iterator<Item = Atom>,
         span: Span,
     ) -> R<()> {
-        let extents: Vec<usize> = indices.iter().map(|&(_, n)| n).collect();
         for (mut key, value) in pieces {
-            let value = self.rebuild(&value, atoms, &extents);
+            let value = self.rebuild(&value, atoms);
             let mut order = Vec::new();
             for &(var, len) in indices {
                 let position = key.dims.iter().position(|d| matches!(d, Dim::At(a) if self.affine(*a).0 == Some(var)));

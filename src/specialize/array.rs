@@ -1,12 +1,10 @@
-//! Arrays of the partial evaluator: reading elements, views, forcing into Core, element-wise maps and folds, joining,
-//! and the leaves of structured values.
+//! Arrays of the partial evaluator: reading elements, views, forcing into Core, element-wise maps, sums, joining.
 
 use super::machine::{Fail, Machine, R, UNKNOWN, refuse};
 use super::value::{Array, Known, Repr, Value, ViewAxis};
 use crate::base::source::Span;
-use crate::ir::core::{Atom, Block, Collector, Contract, Prim, Scalar, Stmt, Type};
+use crate::ir::core::{Atom, Collector, Prim, Scalar, Stmt, Type};
 use crate::ir::op::Op;
-use std::rc::Rc;
 
 /// One index of an indexing expression.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +92,7 @@ impl<'a> Machine<'a> {
 
     /// An int as a real where reals are wanted.
     pub(super) fn convert(&mut self, atom: Atom, scalar: Scalar) -> Atom {
-        if scalar == Scalar::Real { self.to_real(atom) } else { atom }
+        if scalar == Scalar::Real { self.real_of(atom) } else { atom }
     }
 
     /// `value[indices]`; missing trailing indices keep their axes. Records and tuples are indexed leaf by leaf.
@@ -242,7 +240,7 @@ impl<'a> Machine<'a> {
                 }
                 let mut atoms = Vec::with_capacity(items.len());
                 for item in items.iter() {
-                    let item = self.to_scalar_type(item, array.scalar)?;
+                    let item = self.with_scalar(item, array.scalar)?;
                     atoms.push(self.force(&item, Span::default())?);
                 }
                 Ok(self.prim(Prim::Stack, &atoms, ty))
@@ -258,13 +256,13 @@ impl<'a> Machine<'a> {
     }
 
     /// Ints to reals where reals are wanted, element by element.
-    pub(super) fn to_scalar_type(&mut self, value: &Value<'a>, scalar: Scalar) -> R<Value<'a>> {
+    pub(super) fn with_scalar(&mut self, value: &Value<'a>, scalar: Scalar) -> R<Value<'a>> {
         if scalar != Scalar::Real {
             return Ok(value.clone());
         }
         match value {
-            Value::Scalar(a) => Ok(Value::Scalar(self.to_real(*a))),
-            Value::Range(from, to) => self.to_scalar_type(&range_array(*from, *to), scalar),
+            Value::Scalar(a) => Ok(Value::Scalar(self.real_of(*a))),
+            Value::Range(from, to) => self.with_scalar(&range_array(*from, *to), scalar),
             Value::Array(array) if array.scalar != Scalar::Real => match &array.repr {
                 Repr::Known(k) => Ok(Value::known(Known {
                     name: None,
@@ -273,19 +271,19 @@ impl<'a> Machine<'a> {
                     values: k.values.clone(),
                 })),
                 Repr::List(items) => {
-                    let items: R<Vec<_>> = items.iter().map(|v| self.to_scalar_type(v, scalar)).collect();
+                    let items: R<Vec<_>> = items.iter().map(|v| self.with_scalar(v, scalar)).collect();
                     let shape = array.shape.clone();
                     Ok(Value::Array(Array { scalar, shape, repr: Repr::List(items?.into()) }))
                 }
                 Repr::Fill(a) => {
-                    let a = self.to_real(*a);
+                    let a = self.real_of(*a);
                     Ok(Value::fill(a, scalar, array.shape.clone()))
                 }
                 Repr::Core(_) | Repr::View { .. } => {
                     let array = array.clone();
                     self.map(&array.shape.clone(), scalar, |m, idx| {
                         let x = m.element(&array, idx)?;
-                        Ok(m.to_real(x))
+                        Ok(m.real_of(x))
                     })
                 }
             },
@@ -451,7 +449,7 @@ impl<'a> Machine<'a> {
                 let scalar = scalar.unwrap_or(Scalar::Real);
                 let mut elements_of_type = Vec::with_capacity(elements.len());
                 for e in &elements {
-                    elements_of_type.push(self.to_scalar_type(e, scalar)?);
+                    elements_of_type.push(self.with_scalar(e, scalar)?);
                 }
                 let mut shape = vec![elements_of_type.len()];
                 shape.extend(inner.unwrap_or_default());
@@ -489,7 +487,7 @@ impl<'a> Machine<'a> {
                     let array = array.clone();
                     let results = self.for_(&array.shape.clone(), vec![Collector::Sum { keep: vec![] }], |m, idx| {
                         let x = m.element(&array, idx)?;
-                        Ok(vec![if m.scalar_of(x) == Scalar::Bool { m.to_real(x) } else { x }])
+                        Ok(vec![if m.scalar_of(x) == Scalar::Bool { m.real_of(x) } else { x }])
                     })?;
                     Ok(results[0])
                 }
@@ -503,91 +501,6 @@ impl<'a> Machine<'a> {
             (Scalar::Int, Scalar::Int) => self.op(Op::IAdd, &[a, b]),
             _ => self.real_op(Op::Add, &[a, b]),
         }
-    }
-
-    /// `contract` of two arrays of reals.
-    pub(super) fn contract(&mut self, a: Atom, b: Atom, labels: (&[u8], &[u8], &[u8]), shape: Vec<usize>) -> Atom {
-        let ty = Type { scalar: Scalar::Real, shape };
-        let random = self.fact(a).random || self.fact(b).random;
-        let result = self.new_var(ty, None);
-        let (a_labels, b_labels, out) = (labels.0.to_vec(), labels.1.to_vec(), labels.2.to_vec());
-        self.stmts.push(Stmt::Contract(Contract { result, a, b, a_labels, b_labels, out, kind: None }));
-        self.set_fact(result.into(), super::machine::Fact { random, ..UNKNOWN });
-        result.into()
-    }
-
-    /// `a @ b`: matrix, matrix-vector and inner product.
-    pub(super) fn matmul(&mut self, a: &Value<'a>, b: &Value<'a>, span: Span) -> R<Value<'a>> {
-        let a = self.to_scalar_type(a, Scalar::Real)?;
-        let b = self.to_scalar_type(b, Scalar::Real)?;
-        let (Value::Array(left), Value::Array(right)) = (&a, &b) else {
-            return refuse(span, format!("`@` needs arrays, these are {} and {}", a.kind(), b.kind()));
-        };
-        let (ls, rs) = (left.shape.clone(), right.shape.clone());
-        let inner = (ls.last().copied(), rs.first().copied());
-        if inner.0 != inner.1 {
-            return refuse(span, format!("`@` of shapes {ls:?} and {rs:?}"));
-        }
-        if let ([n], [_]) = (ls.as_slice(), rs.as_slice()) {
-            return Ok(Value::Scalar(self.dot(left, right, *n)?));
-        }
-        let (x, y) = (self.force_array(left)?, self.force_array(right)?);
-        let (labels, shape): ((&[u8], &[u8], &[u8]), Vec<usize>) = match (ls.as_slice(), rs.as_slice()) {
-            ([m, _], [_]) => ((b"ij", b"j", b"i"), vec![*m]),
-            ([_], [_, n]) => ((b"i", b"ij", b"j"), vec![*n]),
-            ([m, _], [_, n]) => ((b"ij", b"jk", b"ik"), vec![*m, *n]),
-            _ => return refuse(span, format!("`@` of shapes {ls:?} and {rs:?}")),
-        };
-        let atom = self.contract(x, y, labels, shape.clone());
-        Ok(Value::core(atom, Scalar::Real, shape))
-    }
-
-    /// Inner product. Of a row `X[i]` inside the loop over `i` with a vector from outside, it is read from the product
-    /// of the whole matrix, which is made once, before the loop.
-    fn dot(&mut self, left: &Array<'a>, right: &Array<'a>, n: usize) -> R<Atom> {
-        for (row, vector) in [(left, right), (right, left)] {
-            if let Some(atom) = self.hoisted_row_product(row, vector)? {
-                return Ok(atom);
-            }
-        }
-        if n <= 4 && matches!((&left.repr, &right.repr), (Repr::List(_), _) | (_, Repr::List(_))) {
-            let mut total: Option<Atom> = None;
-            for i in 0..n {
-                let at = [Atom::Int(i as i64)];
-                let (x, y) = (self.element(left, &at)?, self.element(right, &at)?);
-                let p = self.real_op(Op::Mul, &[x, y]);
-                total = Some(total.map_or(p, |t| self.add(t, p)));
-            }
-            return Ok(total.unwrap_or(Atom::Real(0.0)));
-        }
-        let (x, y) = (self.force_array(left)?, self.force_array(right)?);
-        Ok(self.contract(x, y, (b"i", b"i", b""), Vec::new()))
-    }
-
-    fn hoisted_row_product(&mut self, row: &Array<'a>, vector: &Array<'a>) -> R<Option<Atom>> {
-        if !self.hoists {
-            return Ok(None);
-        }
-        let Repr::View { base, axes } = &row.repr else { return Ok(None) };
-        let [ViewAxis::At(Atom::Var(i)), ViewAxis::From(Atom::Int(0))] = &axes[..] else { return Ok(None) };
-        let shape = self.program.atom_type(*base).shape;
-        if !self.loops.iter().any(|&(a, extent)| a == Atom::Var(*i) && extent == shape[0]) {
-            return Ok(None);
-        }
-        let Some(depth) = self.facts.get(i).map(|f| f.depth) else { return Ok(None) };
-        if depth == 0 || self.fact(*base).depth >= depth || shape.get(1) != vector.shape.first() {
-            return Ok(None);
-        }
-        let mut vars = Vec::new();
-        Value::Array(vector.clone()).vars(&mut vars);
-        if vars.iter().any(|v| self.facts.get(v).is_none_or(|f| f.depth >= depth)) {
-            return Ok(None);
-        }
-        let product = self.at_depth(depth - 1, |m| {
-            let v = m.force_array(vector)?;
-            Ok(m.contract(*base, v, (b"ij", b"j", b"i"), vec![shape[0]]))
-        })?;
-        Ok(Some(self.read(product, &[Atom::Var(*i)])))
     }
 
     /// Runs `f` with statements going to the region at `depth` (0: the outermost), after those already there.
@@ -641,7 +554,7 @@ impl<'a> Machine<'a> {
         let mut atoms = Vec::new();
         let mut shape: Vec<usize> = Vec::new();
         for list in &lists {
-            let list = self.to_scalar_type(list, scalar)?;
+            let list = self.with_scalar(list, scalar)?;
             let Value::Array(a) = &list else { continue };
             if a.shape[0] == 0 {
                 continue;
@@ -660,161 +573,6 @@ impl<'a> Machine<'a> {
         }
         let atom = self.prim(Prim::Concat { axis: 0 }, &atoms, Type { scalar, shape: shape.clone() });
         Ok(Value::core(atom, scalar, shape))
-    }
-
-    /// The Core atoms of a structured value, in order.
-    pub(super) fn leaves(&mut self, value: &Value<'a>, span: Span) -> R<Vec<Atom>> {
-        let mut atoms = Vec::new();
-        self.leaves_into(value, span, &mut atoms)?;
-        Ok(atoms)
-    }
-
-    fn leaves_into(&mut self, value: &Value<'a>, span: Span, into: &mut Vec<Atom>) -> R<()> {
-        match value {
-            Value::Unit => Ok(()),
-            Value::Scalar(_) | Value::Array(_) | Value::Range(..) => {
-                let atom = self.force(value, span)?;
-                into.push(atom);
-                Ok(())
-            }
-            Value::Tuple(items) => items.iter().try_for_each(|v| self.leaves_into(v, span, into)),
-            Value::Record(fields) => fields.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
-            Value::Dist(d) => d.args.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
-            Value::Bijector(b) => b.args.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
-            Value::Item(_) | Value::Native(_) | Value::Text => Ok(()),
-            other => refuse(span, format!("{} can't be chosen or collected at run time", other.kind())),
-        }
-    }
-
-    /// A value of the form of `template` made of other atoms (in the order of `leaves`), with `extents` as new leading
-    /// axes.
-    pub(super) fn rebuild(
-        &self,
-        template: &Value<'a>,
-        atoms: &mut dyn Iterator<Item = Atom>,
-        extents: &[usize],
-    ) -> Value<'a> {
-        match template {
-            Value::Scalar(_) | Value::Array(_) | Value::Range(..) => {
-                let atom = atoms.next().unwrap_or(Atom::Real(f64::NAN));
-                let ty = self.program.atom_type(atom);
-                Value::core(atom, ty.scalar, ty.shape)
-            }
-            Value::Tuple(items) => {
-                let items: Vec<Value<'a>> = items.iter().map(|v| self.rebuild(v, atoms, extents)).collect();
-                Value::Tuple(items.into())
-            }
-            Value::Record(fields) => {
-                Value::Record(fields.iter().map(|(n, v)| (n.clone(), self.rebuild(v, atoms, extents))).collect())
-            }
-            Value::Dist(d) => {
-                let mut new = (**d).clone();
-                for (_, v) in &mut new.args {
-                    *v = self.rebuild(v, atoms, extents);
-                }
-                Value::Dist(Rc::new(new))
-            }
-            other => other.clone(),
-        }
-    }
-
-    /// Collects `value` of the body just built over the loops `extents`: pushes its leaves to `results` with one
-    /// collector each. [`Machine::rebuild`] makes the value from the loop's results.
-    pub(super) fn collect_leaves(
-        &mut self,
-        value: &Value<'a>,
-        collector: &Collector,
-        span: Span,
-        results: &mut Vec<Atom>,
-        collectors: &mut Vec<Collector>,
-    ) -> R<usize> {
-        let atoms = self.leaves(value, span)?;
-        let n = atoms.len();
-        for mut atom in atoms {
-            if matches!(collector, Collector::Sum { .. }) && self.scalar_of(atom) == Scalar::Bool {
-                atom = self.to_real(atom);
-            }
-            results.push(atom);
-            collectors.push(collector.clone());
-        }
-        Ok(n)
-    }
-
-    /// `if` with one value per branch. Both are evaluated in regions of their own.
-    pub(super) fn branch(
-        &mut self,
-        condition: Atom,
-        span: Span,
-        then: impl FnOnce(&mut Machine<'a>) -> R<Value<'a>>,
-        otherwise: impl FnOnce(&mut Machine<'a>) -> R<Value<'a>>,
-    ) -> R<Value<'a>> {
-        if let Atom::Bool(c) = condition {
-            return if c { then(self) } else { otherwise(self) };
-        }
-        self.enter();
-        let left = then(self);
-        let (left, left_atoms) = match left {
-            Ok(v) => {
-                let atoms = self.leaves(&v, span);
-                (Ok(v), atoms)
-            }
-            Err(e) => (Err(e), Ok(Vec::new())),
-        };
-        let left_stmts = self.leave();
-        let (left, left_atoms): (Value<'a>, Vec<Atom>) = (left?, left_atoms?);
-        self.enter();
-        let right = otherwise(self);
-        let (right, right_atoms) = match right {
-            Ok(v) => {
-                let atoms = self.leaves(&v, span);
-                (Ok(v), atoms)
-            }
-            Err(e) => (Err(e), Ok(Vec::new())),
-        };
-        let right_stmts = self.leave();
-        let (_right, right_atoms): (Value<'a>, Vec<Atom>) = (right?, right_atoms?);
-        let mut then = Block { stmts: left_stmts, results: left_atoms };
-        let mut otherwise = Block { stmts: right_stmts, results: right_atoms };
-        if then.results.len() != otherwise.results.len() {
-            return refuse(span, "the branches give values of different form");
-        }
-        let mut results = Vec::new();
-        for k in 0..then.results.len() {
-            let (a, b) = (then.results[k], otherwise.results[k]);
-            let (sa, sb) = (self.scalar_of(a), self.scalar_of(b));
-            if sa != sb {
-                then.results[k] = self.convert_in(&mut then.stmts, a);
-                otherwise.results[k] = self.convert_in(&mut otherwise.stmts, b);
-            }
-            let (a, b) = (then.results[k], otherwise.results[k]);
-            let (ta, tb) = (self.program.atom_type(a), self.program.atom_type(b));
-            if ta != tb {
-                return refuse(span, format!("the branches give arrays of shapes {:?} and {:?}", ta.shape, tb.shape));
-            }
-            let (fa, fb) = (self.fact(a), self.fact(b));
-            let random = fa.random || fb.random || self.fact(condition).random;
-            let var = self.new_var(ta, None);
-            let fact = super::machine::Fact {
-                lower: fa.lower.min(fb.lower),
-                upper: fa.upper.max(fb.upper),
-                random,
-                ..UNKNOWN
-            };
-            self.set_fact(var.into(), fact);
-            results.push(var);
-        }
-        let atoms: Vec<Atom> = results.iter().map(|&v| v.into()).collect();
-        self.stmts.push(Stmt::If(crate::ir::core::If { results, condition, then, otherwise }));
-        Ok(self.rebuild(&left, &mut atoms.into_iter(), &[]))
-    }
-
-    fn convert_in(&mut self, stmts: &mut Vec<Stmt>, atom: Atom) -> Atom {
-        let present = std::mem::replace(&mut self.stmts, std::mem::take(stmts));
-        let ty = self.program.atom_type(atom);
-        let value = Value::core(atom, ty.scalar, ty.shape);
-        let converted = self.to_scalar_type(&value, Scalar::Real).and_then(|v| self.force(&v, Span::default()));
-        *stmts = std::mem::replace(&mut self.stmts, present);
-        converted.unwrap_or(atom)
     }
 }
 

@@ -306,7 +306,7 @@ impl<'a> Machine<'a> {
         let mut x = x.clone();
         let mut inside = Atom::Bool(true);
         if let TypeValue::Leaf(leaf) = &event {
-            x = self.to_scalar_type(&x, leaf.scalar)?;
+            x = self.with_scalar(&x, leaf.scalar)?;
             if leaf.shape.is_empty() {
                 inside = self.inside(&leaf.support, &x)?;
             }
@@ -317,7 +317,7 @@ impl<'a> Machine<'a> {
             |m| {
                 let v = m.call_dist_member(dist, member, vec![x])?;
                 let a = m.force(&v, span)?;
-                Ok(Value::Scalar(m.to_real(a)))
+                Ok(Value::Scalar(m.real_of(a)))
             },
             |_| Ok(Value::real(f64::NEG_INFINITY)),
         )?;
@@ -351,7 +351,7 @@ impl<'a> Machine<'a> {
         match self.member(dist, "prob") {
             Some(member) if batch.is_empty() => {
                 let v = self.call_dist_member(dist, member, vec![x.clone()])?;
-                self.to_scalar_type(&v, Scalar::Real)
+                self.with_scalar(&v, Scalar::Real)
             }
             _ => {
                 let lp = self.log_prob(dist, x, false, span)?;
@@ -371,10 +371,10 @@ impl<'a> Machine<'a> {
             let element = m.dist_element(&dist, idx, span)?;
             let at: Vec<Index> = idx.iter().map(|&a| Index::At(a)).collect();
             let x = if shape_of(&x).is_empty() { x } else { m.index(&x, &at, span)? };
-            let x = m.to_scalar_type(&x, Scalar::Real)?;
+            let x = m.with_scalar(&x, Scalar::Real)?;
             let v = m.call_dist_member(&element, member, vec![x])?;
             let a = m.force(&v, span)?;
-            Ok(m.to_real(a))
+            Ok(m.real_of(a))
         })
     }
 
@@ -426,7 +426,7 @@ impl<'a> Machine<'a> {
         let (value, results) = (value?, leaves?);
         let collectors = vec![Collector::Collect; results.len()];
         let results = self.push_for(indices, crate::ir::core::Block { stmts, results }, collectors);
-        Ok(self.rebuild(&value, &mut results.into_iter(), extents))
+        Ok(self.rebuild(&value, &mut results.into_iter()))
     }
 
     /// A plain draw: free, so without derivative even where it is made by a `path`.
@@ -457,7 +457,7 @@ impl<'a> Machine<'a> {
     /// A value as the event's type, with its support known.
     pub(super) fn as_event(&mut self, value: Value<'a>, event: &TypeValue<'a>, _span: Span) -> R<Value<'a>> {
         let TypeValue::Leaf(leaf) = event else { return Ok(value) };
-        let value = self.to_scalar_type(&value, leaf.scalar)?;
+        let value = self.with_scalar(&value, leaf.scalar)?;
         if let Value::Scalar(a) = value {
             self.learn_support(a, &leaf.support);
         }
@@ -554,7 +554,7 @@ impl<'a> Machine<'a> {
             return refuse(span, "`forward` gives a pair of the value and the log determinant");
         };
         let log_det = self.force(log_det, span)?;
-        let log_det = self.to_real(log_det);
+        let log_det = self.real_of(log_det);
         let to = self.bijector_type(&Value::Bijector(b.clone()), true, span)?;
         self.learn_type(y, &to);
         let y = y.clone();

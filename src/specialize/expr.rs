@@ -14,6 +14,9 @@ use crate::syntax::tree::{
 use crate::types::program::ItemId;
 use std::rc::Rc;
 
+/// Goes through what a piece of source mentions.
+type Mentions<'b, 'a> = &'b mut dyn FnMut(&mut dyn FnMut(Mention<'a>));
+
 impl<'a> Machine<'a> {
     pub(super) fn block(&mut self, block: &'a Block, env: &Env<'a>) -> R<Value<'a>> {
         let mut env = env.clone();
@@ -75,7 +78,7 @@ impl<'a> Machine<'a> {
             StmtKind::Observe { value, dist } => self.observe(value, dist, env, stmt.span),
             StmtKind::Factor(e) => {
                 let x = self.scalar(e, env)?;
-                let x = self.to_real(x);
+                let x = self.real_of(x);
                 self.score(x);
                 Ok(())
             }
@@ -126,13 +129,13 @@ impl<'a> Machine<'a> {
         if at.len() != array.shape.len() {
             return unsupported(span, "assignment of part of an array");
         }
-        let new = self.to_scalar_type(new, array.scalar)?;
+        let new = self.with_scalar(new, array.scalar)?;
         let Value::Scalar(mut x) = new else {
             return refuse(span, format!("an element is a scalar, this is {}", new.kind()));
         };
         let mut array = array.clone();
         if array.scalar == Scalar::Int && self.scalar_of(x) == Scalar::Real {
-            if let Value::Array(a) = self.to_scalar_type(old, Scalar::Real)? {
+            if let Value::Array(a) = self.with_scalar(old, Scalar::Real)? {
                 array = a;
             }
         } else {
@@ -244,7 +247,7 @@ impl<'a> Machine<'a> {
                         return Ok(x[0]);
                     }
                     let missing = m.op(Op::IsNan, &[x[0]]);
-                    let d = m.to_real(x[1]);
+                    let d = m.real_of(x[1]);
                     Ok(m.op(Op::Select, &[missing, d, x[0]]))
                 })
             }
@@ -546,7 +549,7 @@ impl<'a> Machine<'a> {
         condition: Atom,
         env: &Env<'a>,
         span: Span,
-        mentions: &mut dyn FnMut(&mut dyn FnMut(Mention<'a>)),
+        mentions: Mentions<'_, 'a>,
         then: &mut dyn FnMut(&mut Machine<'a>) -> R<Value<'a>>,
         otherwise: &mut dyn FnMut(&mut Machine<'a>) -> R<Value<'a>>,
     ) -> R<Value<'a>> {

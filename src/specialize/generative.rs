@@ -323,10 +323,8 @@ impl<'a> Machine<'a> {
                     self.note_sampled(n);
                 }
                 if !matches!(run.value, Value::Unit) {
-                    if !indices.is_empty() {
-                        return unsupported(span, "the return value of a generative function at an indexed address");
-                    }
-                    env.bind(n, run.value);
+                    // What an indexed child returns is not kept: reading it is refused, not answered by its trace.
+                    env.bind(n, if indices.is_empty() { run.value } else { Value::Unit });
                 }
                 Ok(())
             }
@@ -422,7 +420,7 @@ impl<'a> Machine<'a> {
         }
         let atoms = self.push_for(indices, CoreBlock { stmts, results }, collectors);
         let lp = atoms.get(n).copied().unwrap_or(Atom::Real(0.0));
-        Ok((self.rebuild(&x, &mut atoms.into_iter(), &batch), lp))
+        Ok((self.rebuild(&x, &mut atoms.into_iter()), lp))
     }
 
     fn site_element(
@@ -512,7 +510,7 @@ impl<'a> Machine<'a> {
         let index = self.loops.clone();
         let atoms: Vec<Atom> = results.iter().map(|&v| v.into()).collect();
         self.stmts.push(CoreStmt::Sample(Sample { results, site: number, entry, args, index }));
-        let value = self.rebuild(&template, &mut atoms.into_iter(), &[]);
+        let value = self.rebuild(&template, &mut atoms.into_iter());
         if let TypeValue::Leaf(leaf) = &event {
             match &value {
                 Value::Scalar(a) => self.learn_support(*a, &leaf.support),

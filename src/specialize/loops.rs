@@ -401,7 +401,7 @@ impl<'a> Machine<'a> {
             let n: usize = super::types::shape_of(&value).iter().product();
             let mut atom = self.sum(&value, span)?;
             if self.scalar_of(atom) == Scalar::Bool {
-                atom = self.to_real(atom);
+                atom = self.real_of(atom);
             }
             if reduce == Reduce::Mean && n != 1 {
                 atom = self.real_op(Op::Div, &[atom, Atom::Real(n as f64)]);
@@ -484,7 +484,7 @@ impl<'a> Machine<'a> {
                 let s = atoms.next().unwrap_or(Atom::Real(0.0));
                 Ok(Value::Scalar(self.real_op(Op::Div, &[s, Atom::Real(n as f64)])))
             }
-            Reduce::Collect => Ok(self.rebuild(&value, atoms, extents)),
+            Reduce::Collect => Ok(self.rebuild(&value, atoms)),
         }
     }
 
@@ -514,7 +514,7 @@ impl<'a> Machine<'a> {
             };
             self.restore(again);
             let old = self.cells[cell].clone();
-            match self.to_scalar_type(&old, Scalar::Real) {
+            match self.with_scalar(&old, Scalar::Real) {
                 Ok(v) => self.cells[cell] = v,
                 Err(e) => return (Err(e), index),
             }
@@ -593,7 +593,7 @@ impl<'a> Machine<'a> {
         let mut vars = carried.iter().map(|&(v, _)| Atom::Var(v));
         let mut inside: Vec<Value<'a>> = Vec::new();
         for (template, _) in &templates {
-            let v = self.rebuild(template, &mut vars, &[]);
+            let v = self.rebuild(template, &mut vars);
             inside.push(v);
         }
         for (&c, v) in cells.iter().zip(&inside) {
@@ -643,7 +643,7 @@ impl<'a> Machine<'a> {
                                 return refuse(span, "an int becomes a real");
                             }
                             let array = Value::core(a, new.scalar, new.shape);
-                            let v = self.to_scalar_type(&array, old.scalar)?;
+                            let v = self.with_scalar(&array, old.scalar)?;
                             next.push(self.force(&v, span)?);
                         } else {
                             next.push(a);
@@ -716,7 +716,7 @@ impl<'a> Machine<'a> {
         }));
         let mut final_atoms = finals.iter().map(|&v| Atom::Var(v));
         for (&c, (template, _)) in cells.iter().zip(&templates) {
-            let v = self.rebuild(template, &mut final_atoms, &[]);
+            let v = self.rebuild(template, &mut final_atoms);
             self.cells[c] = v;
         }
         let value = self.reduced(value, reduce, &[clause.extent], calls, &None, &mut outcome, span);

@@ -307,7 +307,7 @@ impl<'a> Machine<'a> {
         self.op(Op::Read, &args)
     }
 
-    pub(super) fn to_real(&mut self, atom: Atom) -> Atom {
+    pub(super) fn real_of(&mut self, atom: Atom) -> Atom {
         match self.scalar_of(atom) {
             Scalar::Real => atom,
             Scalar::Int => self.op(Op::ToReal, &[atom]),
@@ -319,7 +319,7 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn real_op(&mut self, op: Op, args: &[Atom]) -> Atom {
-        let args: Vec<Atom> = args.iter().map(|&a| self.to_real(a)).collect();
+        let args: Vec<Atom> = args.iter().map(|&a| self.real_of(a)).collect();
         self.op(op, &args)
     }
 

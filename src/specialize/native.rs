@@ -238,7 +238,7 @@ impl<'a> Machine<'a> {
             ("std_exponential", []) => Ok(Value::Scalar(self.noise(Noise::Exponential, Vec::new()))),
             ("std_gamma", [shape]) => {
                 let a = self.force(shape, span)?;
-                let a = self.to_real(a);
+                let a = self.real_of(a);
                 Ok(Value::Scalar(self.noise(Noise::Gamma, vec![a])))
             }
             _ => {
@@ -282,7 +282,7 @@ impl<'a> Machine<'a> {
     fn array_prim(&mut self, prim: Prim, args: &[Value<'a>], like: usize, span: Span) -> R<Value<'a>> {
         let mut atoms = Vec::new();
         for a in args {
-            let a = self.to_scalar_type(a, Scalar::Real)?;
+            let a = self.with_scalar(a, Scalar::Real)?;
             atoms.push(self.force(&a, span)?);
         }
         let ty = self.program.atom_type(atoms[like]);

@@ -161,7 +161,7 @@ impl<'a> Machine<'a> {
                 Ok(Value::record(out))
             }
             (_, TypeValue::Leaf(leaf)) => {
-                let value = self.to_scalar_type(value, leaf.scalar)?;
+                let value = self.with_scalar(value, leaf.scalar)?;
                 let mut value = value;
                 if super::types::shape_of(&value) != leaf.shape {
                     match value {

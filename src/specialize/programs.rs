@@ -94,11 +94,11 @@ fn build_objective<'a>(m: &mut Machine<'a>, expr: &'a Expr, options: &Options) -
     } else {
         let results = m.for_(&[n], vec![Collector::Sum { keep: Vec::new() }], |m, _| {
             let a = m.scalar(expr, &env)?;
-            Ok(vec![m.to_real(a)])
+            Ok(vec![m.real_of(a)])
         })?;
         m.real_op(Op::Div, &[results[0], Atom::Real(n as f64)])
     };
-    let value = m.to_real(value);
+    let value = m.real_of(value);
     m.program.outputs = vec!["value".to_owned()];
     m.finish(vec![value]);
     Ok(())
@@ -218,7 +218,7 @@ pub fn initial_params(bound: &Bound<'_>, names: &[String]) -> Checked<Program> {
                 };
             }
             let atom = m.force(&z, span)?;
-            atoms.push(if m.program.atom_type(atom).is_scalar() { m.to_real(atom) } else { atom });
+            atoms.push(if m.program.atom_type(atom).is_scalar() { m.real_of(atom) } else { atom });
         }
         m.program.outputs = names.to_vec();
         m.finish(atoms);
@@ -300,7 +300,7 @@ pub fn objective_at<'a>(bound: &Bound<'a>, lambda: &'a Expr, arguments: &[(Strin
             .collect();
         let value = m.apply(&function, args, lambda.span)?;
         let value = m.force(&value, lambda.span)?;
-        let value = m.to_real(value);
+        let value = m.real_of(value);
         m.program.outputs = vec!["value".to_owned()];
         m.finish(vec![value]);
         Ok(())

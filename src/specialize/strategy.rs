@@ -66,7 +66,7 @@ impl<'a> Machine<'a> {
             }
             if own.scalar != ty.scalar && ty.scalar == Scalar::Real {
                 let v = Value::core(*atom, own.scalar, own.shape);
-                let v = self.to_scalar_type(&v, Scalar::Real)?;
+                let v = self.with_scalar(&v, Scalar::Real)?;
                 *atom = self.force(&v, span)?;
             } else if own.scalar != ty.scalar {
                 return unsupported(span, "a relaxed value of a discrete site");
@@ -107,7 +107,7 @@ impl<'a> Machine<'a> {
     fn estimate_of(&mut self, v: &Value<'a>, span: Span) -> R<Estimate> {
         match v {
             Value::Estimate(e) => Ok((**e).clone()),
-            Value::Scalar(a) => Ok(Self::constant_estimate(self.to_real(*a))),
+            Value::Scalar(a) => Ok(Self::constant_estimate(self.real_of(*a))),
             Value::Estimates(_) => unsupported(span, "arithmetic on several calls of the continuation at once"),
             other => super::machine::refuse(span, format!("a real is needed, this is {}", other.kind())),
         }
@@ -191,14 +191,14 @@ impl<'a> Machine<'a> {
             }
             BinaryOp::Mul => match (l, r) {
                 (Value::Scalar(x), e) | (e, Value::Scalar(x)) => {
-                    let x = self.to_real(*x);
+                    let x = self.real_of(*x);
                     self.estimate_scale(e, x, span)
                 }
                 _ => not_affine(span, "a product"),
             },
             BinaryOp::Div if real(r) => {
                 let Value::Scalar(x) = r else { return not_affine(span, "this quotient") };
-                let x = self.to_real(*x);
+                let x = self.real_of(*x);
                 let inverse = self.op(Op::Div, &[Atom::Real(1.0), x]);
                 self.estimate_scale(l, inverse, span)
             }

@@ -31,60 +31,65 @@ fn finish(p: Program, stmts: Vec<Stmt>, value: Atom) -> Program {
     p
 }
 
-/// Eight schools, centred, mean-field: as the specialiser would leave it, with densities in full.
-pub(crate) fn schools() -> (Program, Vec<Array>, Vec<f64>) {
+/// Eight schools, centred, mean-field, the mean over `particles`: as the specialiser would leave it, with densities in
+/// full.
+pub(crate) fn schools(particles: usize) -> (Program, Vec<Array>, Vec<f64>) {
     let mut p = Program::default();
     let y = input(&mut p, Role::Data, "y", &[8]);
     let sigma = input(&mut p, Role::Data, "sigma", &[8]);
     let m = input(&mut p, Role::Param, "m", &[10]);
     let l = input(&mut p, Role::Param, "l", &[10]);
     let mut b = Builder::new(&mut p);
-    let x = b.for_(&[10], vec![Collector::Collect], |b, i| {
-        let (m, l) = (b.read(m, i), b.read(l, i));
-        let s = b.op(Op::Exp, &[l]);
-        let e = noise(b, 1, vec![(i[0], 10)]);
-        let t = b.op(Op::Mul, &[s, e]);
-        vec![b.op(Op::Add, &[m, t])]
+    let total = b.for_(&[particles], vec![sum()], |b, k| {
+        let x = b.for_(&[10], vec![Collector::Collect], |b, i| {
+            let (m, l) = (b.read(m, i), b.read(l, i));
+            let s = b.op(Op::Exp, &[l]);
+            let e = noise(b, 1, vec![(k[0], particles), (i[0], 10)]);
+            let t = b.op(Op::Mul, &[s, e]);
+            vec![b.op(Op::Add, &[m, t])]
+        })[0];
+        let mu = b.read(x, &[Atom::Int(0)]);
+        let zt = b.read(x, &[Atom::Int(1)]);
+        let tau = b.op(Op::Exp, &[zt]);
+        let theta = b.for_(&[8], vec![Collector::Collect], |b, j| {
+            let at = b.op(Op::IAdd, &[j[0], Atom::Int(2)]);
+            vec![b.read(x, &[at])]
+        })[0];
+        let normal = |b: &mut Builder<'_>, x: Atom, m: Atom, s: Atom| {
+            let d = b.op(Op::Sub, &[x, m]);
+            let z = b.op(Op::Div, &[d, s]);
+            let q = b.op(Op::Mul, &[z, z]);
+            let q = b.op(Op::Mul, &[q, Atom::Real(-0.5)]);
+            let ls = b.op(Op::Log, &[s]);
+            let q = b.op(Op::Sub, &[q, ls]);
+            b.op(Op::Sub, &[q, Atom::Real(0.918_938_533_204_672_7)])
+        };
+        let prior = b.for_(&[8], vec![sum()], |b, j| {
+            let t = b.read(theta, j);
+            vec![normal(b, t, mu, tau)]
+        })[0];
+        let likelihood = b.for_(&[8], vec![sum()], |b, j| {
+            let (y, t, s) = (b.read(y, j), b.read(theta, j), b.read(sigma, j));
+            vec![normal(b, y, t, s)]
+        })[0];
+        let entropy = b.for_(&[10], vec![sum()], |b, i| {
+            let (m, l, x) = (b.read(m, i), b.read(l, i), b.read(x, i));
+            let s = b.op(Op::Exp, &[l]);
+            let lq = normal(b, x, m, s);
+            vec![b.op(Op::Neg, &[lq])]
+        })[0];
+        let pmu = normal(b, mu, Atom::Real(0.0), Atom::Real(5.0));
+        let r = b.op(Op::Div, &[tau, Atom::Real(5.0)]);
+        let r = b.op(Op::Mul, &[r, r]);
+        let r = b.op(Op::Log1p, &[r]);
+        let ptau = b.op(Op::Sub, &[zt, r]);
+        let mut value = b.op(Op::Add, &[pmu, ptau]);
+        for t in [prior, likelihood, entropy] {
+            value = b.op(Op::Add, &[value, t]);
+        }
+        vec![value]
     })[0];
-    let mu = b.read(x, &[Atom::Int(0)]);
-    let zt = b.read(x, &[Atom::Int(1)]);
-    let tau = b.op(Op::Exp, &[zt]);
-    let theta = b.for_(&[8], vec![Collector::Collect], |b, j| {
-        let k = b.op(Op::IAdd, &[j[0], Atom::Int(2)]);
-        vec![b.read(x, &[k])]
-    })[0];
-    let normal = |b: &mut Builder<'_>, x: Atom, m: Atom, s: Atom| {
-        let d = b.op(Op::Sub, &[x, m]);
-        let z = b.op(Op::Div, &[d, s]);
-        let q = b.op(Op::Mul, &[z, z]);
-        let q = b.op(Op::Mul, &[q, Atom::Real(-0.5)]);
-        let ls = b.op(Op::Log, &[s]);
-        let q = b.op(Op::Sub, &[q, ls]);
-        b.op(Op::Sub, &[q, Atom::Real(0.918_938_533_204_672_7)])
-    };
-    let prior = b.for_(&[8], vec![sum()], |b, j| {
-        let t = b.read(theta, j);
-        vec![normal(b, t, mu, tau)]
-    })[0];
-    let likelihood = b.for_(&[8], vec![sum()], |b, j| {
-        let (y, t, s) = (b.read(y, j), b.read(theta, j), b.read(sigma, j));
-        vec![normal(b, y, t, s)]
-    })[0];
-    let entropy = b.for_(&[10], vec![sum()], |b, i| {
-        let (m, l, x) = (b.read(m, i), b.read(l, i), b.read(x, i));
-        let s = b.op(Op::Exp, &[l]);
-        let lq = normal(b, x, m, s);
-        vec![b.op(Op::Neg, &[lq])]
-    })[0];
-    let pmu = normal(&mut b, mu, Atom::Real(0.0), Atom::Real(5.0));
-    let r = b.op(Op::Div, &[tau, Atom::Real(5.0)]);
-    let r = b.op(Op::Mul, &[r, r]);
-    let r = b.op(Op::Log1p, &[r]);
-    let ptau = b.op(Op::Sub, &[zt, r]);
-    let mut value = b.op(Op::Add, &[pmu, ptau]);
-    for t in [prior, likelihood, entropy] {
-        value = b.op(Op::Add, &[value, t]);
-    }
+    let value = b.op(Op::Mul, &[total, Atom::Real(1.0 / particles as f64)]);
     let stmts = b.stmts;
     let data = vec![
         Array::real([8], vec![28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0]),
@@ -223,8 +228,10 @@ fn against_differences(program: &Program, data: &[Array], params: &[f64]) {
 
 #[test]
 fn eight_schools() {
-    let (program, data, params) = schools();
-    against_differences(&program, &data, &params);
+    for particles in [1, 9] {
+        let (program, data, params) = schools(particles);
+        against_differences(&program, &data, &params);
+    }
 }
 
 #[test]

@@ -2,15 +2,16 @@
 
 use super::{AFTER_AD, BEFORE_AD, after_ad, before_ad};
 use crate::ad::reverse;
-use crate::ad::tests::{close, run};
-use crate::ir::core::Role;
+use crate::ad::tests::{close, examples, run};
+use crate::ir::core::{Program, Role, Stmt};
 use crate::ir::generate;
 use crate::ir::print::print;
 use crate::ir::validate::{Form, validate};
+use crate::runtime::executable::Array;
 
 #[test]
 fn every_pass_keeps_programs_valid_and_their_meaning() {
-    for seed in 0..250 {
+    for seed in 0..50 {
         let (mut program, data, params) = generate::program(seed);
         let expected = run(&program, &data, &params);
         for pass in BEFORE_AD.iter().chain(AFTER_AD) {
@@ -30,7 +31,7 @@ fn every_pass_keeps_programs_valid_and_their_meaning() {
 
 #[test]
 fn optimised_gradients_agree() {
-    for seed in 0..150 {
+    for seed in 0..50 {
         let (program, data, params) = generate::smooth_program(seed);
         let plain = reverse(&program, Role::Param).unwrap();
         let expected = run(&plain, &data, &params);
@@ -42,4 +43,65 @@ fn optimised_gradients_agree() {
             assert!(close(*a, *b, 1e-9, scale), "seed {seed}: output {k} was {a}, is {b}\n{}", print(&fast));
         }
     }
+}
+
+/// The program that is lowered, as text, after its gradient was checked against the plain one.
+fn lowered((program, data, params): (Program, Vec<Array>, Vec<f64>)) -> (Program, String) {
+    let expected = run(&reverse(&program, Role::Param).unwrap(), &data, &params);
+    let fast = after_ad(reverse(&before_ad(program), Role::Param).unwrap());
+    let found = run(&fast, &data, &params);
+    for (a, b) in expected.iter().zip(&found) {
+        assert!(close(*a, *b, 1e-10, 1.0), "{a} and {b}");
+    }
+    let text = print(&fast);
+    (fast, text)
+}
+
+fn loops(stmts: &[Stmt]) -> usize {
+    stmts.iter().filter(|s| matches!(s, Stmt::For(_))).count()
+}
+
+#[test]
+fn eight_schools_is_three_loops_and_draws_once() {
+    let (fast, text) = lowered(examples::schools(1));
+    assert_eq!(loops(&fast.step.stmts), 3, "{text}");
+    assert_eq!(text.matches("draw").count(), 1, "{text}");
+    // log sigma and 1 / sigma are found once per binding; two exponentials, one log1p in the step.
+    let step = text.split("step {").nth(1).unwrap();
+    assert!(
+        !step.contains("= log(") && step.matches("= exp(").count() == 2 && step.matches("log1p").count() == 1,
+        "{step}"
+    );
+}
+
+#[test]
+fn a_product_per_row_is_a_product_of_a_matrix() {
+    let (fast, text) = lowered(examples::logistic(100, 30, 1));
+    assert_eq!(loops(&fast.step.stmts), 3, "{text}");
+    assert_eq!(text.matches("contract").count(), 2, "{text}");
+    assert_eq!(text.matches(" rows").count(), 2, "{text}");
+    // One exponential serves softplus and sigmoid.
+    assert!(!text.contains("softplus") && !text.contains("sigmoid"), "{text}");
+}
+
+#[test]
+fn data_are_read_once_under_particles() {
+    let (_, text) = lowered(examples::logistic(100, 30, 10));
+    assert_eq!(text.matches("contract").count(), 2, "{text}");
+    assert_eq!(text.matches("log1p").count(), 1, "{text}");
+}
+
+#[test]
+fn a_hidden_markov_model_keeps_two_sequential_loops() {
+    let (_, text) = lowered(examples::hidden_markov(40));
+    assert_eq!(text.matches(" = loop ").count(), 2, "{text}");
+}
+
+#[test]
+fn particles_are_the_strip_of_a_small_model() {
+    let (fast, text) = lowered(examples::schools(100));
+    assert_eq!(text.matches("draw").count(), 1, "{text}");
+    let strips =
+        fast.step.stmts.iter().any(|s| matches!(s, Stmt::For(f) if f.indices[0].1 == 100 && f.strip == Some(0)));
+    assert!(strips, "{text}");
 }

@@ -3,6 +3,7 @@
 mod examples;
 mod objectives;
 mod values;
+mod width;
 
 use super::bind::{Bound, bind};
 use super::machine::Space;
