@@ -1,13 +1,15 @@
 //! The one test binary: every case is a file in `tests/cases/**/*.md` and a named test.
 //!
 //! A case file has a heading, a program in a fenced block (`core` or `ppl`), inputs (`data`, `params`, `tuned`, `state`,
-//! `stream`; JSON), for `ppl` an `objective` in place of the `fit` line's, and one fenced block for each stage wanted. Only the blocks that are there are compared;
-//! `PROVI_UPDATE=1 cargo test` rewrites them. The stages stand in [`stages::STAGES`].
+//! `stream`; JSON), for `ppl` an `objective` in place of the `fit` line's, and one fenced block for each stage wanted. Only
+//! the blocks that are there are compared; `PROVI_UPDATE=1 cargo test` rewrites them. The stages stand in [`stages::STAGES`].
 
 #[path = "suite/case.rs"]
 mod case;
 #[path = "suite/inputs.rs"]
 mod inputs;
+#[path = "suite/commands.rs"]
+mod commands;
 #[path = "suite/derivatives.rs"]
 mod derivatives;
 #[path = "suite/known.rs"]
@@ -48,6 +50,7 @@ fn main() {
     trials.extend(known::trials());
     trials.extend(laws::trials());
     trials.extend(derivatives::trials());
+    trials.extend(commands::trials());
     trials.extend(pages::trials());
     trials.extend(redefined::trials());
     trials.extend(replay::trials());

@@ -251,10 +251,26 @@ fn generated_bits(seeds: std::ops::Range<u64>) -> Result<(), String> {
     for seed in seeds {
         let (program, data, params) = generate::program(seed);
         if let Err(why) = same_bits(&program, &data, &params) {
-            failures.push(format!("seed {seed}: {why}"));
+            failures.push(format!("seed {seed}: {why}\n  {}", first_difference(&program, &data, &params)));
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+}
+
+/// The first statement of the step whose result differs, as it is printed.
+fn first_difference(program: &Program, data: &[Array], params: &[f64]) -> String {
+    let mut alone = program.clone();
+    for stmt in &program.step.stmts {
+        for var in stmt.results() {
+            alone.step.results = vec![var.into()];
+            alone.outputs = vec!["value".to_owned()];
+            if let Err(why) = same_bits(&alone, data, params) {
+                alone.step.stmts = vec![stmt.clone()];
+                return format!("{why} of\n{}", print(&alone));
+            }
+        }
+    }
+    "no statement alone differs".to_owned()
 }
 
 /// What the generated programs contain: everything that can be run.

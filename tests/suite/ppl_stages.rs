@@ -35,7 +35,8 @@ fn stage(case: &Case, stage: Stage) -> Result<String, String> {
     let opened = opened(case)?;
     let given = case.block("objective").map(|o| command_expr(&opened.checked, o.trim()));
     let given = given.transpose().map_err(|r| said(&r))?;
-    let session = opened.session().map_err(|r| said(&r))?;
+    let sources = given.as_ref().map_or_else(|| opened.checked.sources.clone(), |(_, sources)| sources.clone());
+    let session = Session::new(&opened.checked, &opened.data, sources).map_err(|r| said(&r))?;
     let expr = match &given {
         Some((expr, _)) => expr,
         None => session.objective_of(session.fit_line().map_err(|r| said(&r))?),
@@ -119,8 +120,11 @@ fn gradient(case: &Case, opened: &Opened, session: &Session<'_>) -> Result<grad:
         settings: settings(case)?,
         backend: Backend::Machine { threads: 1 },
     };
-    match &given {
-        Some((expr, _)) => grad::run(session, expr, &options).map_err(|r| said(&r)),
+    match given {
+        Some((expr, sources)) => {
+            let session = Session::new(&opened.checked, &opened.data, sources).map_err(|r| said(&r))?;
+            grad::run(&session, &expr, &options).map_err(|r| said(&r))
+        }
         None => {
             let line = session.fit_line().map_err(|r| said(&r))?;
             grad::run(session, &line.objective, &options).map_err(|r| said(&r))

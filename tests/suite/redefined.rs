@@ -5,7 +5,7 @@ use crate::programs::{open, read, root, said};
 use libtest_mimic::Trial;
 use provi::driver::compile::Backend;
 use provi::driver::grad::{GradOptions, Settings, run};
-use provi::driver::session::command_expr;
+use provi::driver::session::{Session, command_expr};
 
 const PROGRAM: &str = "
 param m: real = 0.3
@@ -78,8 +78,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 fn gradients(text: &str, objective: &str) -> Result<Vec<(String, u64, u64)>, String> {
     let opened = open("again.ppl", text, None).map_err(|r| said(&r))?;
-    let (expr, _) = command_expr(&opened.checked, objective).map_err(|r| said(&r))?;
-    let session = opened.session().map_err(|r| said(&r))?;
+    let (expr, sources) = command_expr(&opened.checked, objective).map_err(|r| said(&r))?;
+    let session = Session::new(&opened.checked, &opened.data, sources).map_err(|r| said(&r))?;
     let options = GradOptions {
         seed: 5,
         samples: 20,
