@@ -6,10 +6,18 @@
 
 #[path = "suite/case.rs"]
 mod case;
+#[path = "suite/dual.rs"]
+mod dual;
+#[path = "suite/gradients.rs"]
+mod gradients;
 #[path = "suite/inputs.rs"]
 mod inputs;
 #[path = "suite/known.rs"]
 mod known;
+#[path = "suite/large_references.rs"]
+mod large_references;
+#[path = "suite/references.rs"]
+mod references;
 #[path = "suite/stages.rs"]
 mod stages;
 
@@ -30,6 +38,7 @@ fn main() {
         })
         .collect();
     trials.extend(known::trials());
+    trials.extend(gradients::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
