@@ -6,6 +6,10 @@
 
 #[path = "suite/case.rs"]
 mod case;
+#[path = "suite/dual.rs"]
+mod dual;
+#[path = "suite/gradients.rs"]
+mod gradients;
 #[path = "suite/inputs.rs"]
 mod inputs;
 #[path = "suite/commands.rs"]
@@ -14,18 +18,10 @@ mod commands;
 mod derivatives;
 #[path = "suite/known.rs"]
 mod known;
-#[path = "suite/laws.rs"]
-mod laws;
-#[path = "suite/ppl_stages.rs"]
-mod ppl_stages;
-#[path = "suite/pages.rs"]
-mod pages;
-#[path = "suite/programs.rs"]
-mod programs;
-#[path = "suite/redefined.rs"]
-mod redefined;
-#[path = "suite/replay.rs"]
-mod replay;
+#[path = "suite/large_references.rs"]
+mod large_references;
+#[path = "suite/references.rs"]
+mod references;
 #[path = "suite/stages.rs"]
 mod stages;
 #[path = "suite/tidiness.rs"]
@@ -48,13 +44,7 @@ fn main() {
         })
         .collect();
     trials.extend(known::trials());
-    trials.extend(laws::trials());
-    trials.extend(derivatives::trials());
-    trials.extend(commands::trials());
-    trials.extend(pages::trials());
-    trials.extend(redefined::trials());
-    trials.extend(replay::trials());
-    trials.extend(tidiness::trials());
+    trials.extend(gradients::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
