@@ -73,7 +73,11 @@ pub fn open_text(
     Ok(Opened { checked, data, sources, data_files })
 }
 
-fn load_data(checked: &Checked, file: &Path, given: &[String]) -> Result<(HashMap<String, Array>, Vec<String>), Refusal> {
+fn load_data(
+    checked: &Checked,
+    file: &Path,
+    given: &[String],
+) -> Result<(HashMap<String, Array>, Vec<String>), Refusal> {
     let refuse = |diagnostics| Refusal { diagnostics, sources: checked.sources.clone() };
     let mut paths = given.to_vec();
     if paths.is_empty()
@@ -145,7 +149,11 @@ pub fn grad(arguments: &Grad, output: &Output) -> Exit {
             let rows: Vec<Vec<String>> =
                 found.gradient.iter().map(|(name, e)| vec![name.clone(), report::with_error(*e)]).collect();
             let how = if found.exact { "exact".to_string() } else { format!("{} samples", found.samples) };
-            format!("value  {}  ({how})\n\n{}", report::with_error(found.value), report::table(&["", "gradient"], &rows))
+            format!(
+                "value  {}  ({how})\n\n{}",
+                report::with_error(found.value),
+                report::table(&["", "gradient"], &rows)
+            )
         },
         || {
             let gradient: serde_json::Map<_, _> =

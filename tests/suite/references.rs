@@ -206,12 +206,7 @@ fn small() -> Vec<Case> {
             },
             exact: &[],
             tolerance: 1e-10,
-            unbiased: &[
-                ("enum_reinforce", 0.1),
-                ("enum_mvd", 0.1),
-                ("reinforce_mvd", 0.1),
-                ("mvd_reinforce", 0.1),
-            ],
+            unbiased: &[("enum_reinforce", 0.1), ("enum_mvd", 0.1), ("reinforce_mvd", 0.1), ("mvd_reinforce", 0.1)],
             mutants: &["enum_scoreless", "enum_from_zero", "sample_baseline_mvd", "half_mvd_reinforce"],
         },
         Case {
