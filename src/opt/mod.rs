@@ -18,6 +18,7 @@ pub mod hoist;
 pub mod invariant;
 pub mod kinds;
 pub mod lift;
+pub mod merge;
 pub mod reuse;
 pub mod share;
 pub mod split;
@@ -104,6 +105,9 @@ pub const AFTER_AD: &[Pass] = &[
     SIMPLIFY,
     CSE,
     Pass { name: "outward", run: hoist::outward },
+    CSE,
+    Pass { name: "merge", run: merge::merge },
+    SIMPLIFY,
     CSE,
     Pass { name: "reuse", run: reuse::reuse },
     Pass { name: "share", run: share::share },
