@@ -1,17 +1,31 @@
 //! The one test binary: every case is a file in `tests/cases/**/*.md` and a named test.
 //!
 //! A case file has a heading, a program in a fenced block (`core` or `ppl`), inputs (`data`, `params`, `tuned`, `state`,
-//! `stream`; JSON), and one fenced block for each stage wanted. Only the blocks that are there are compared;
-//! `PROVI_UPDATE=1 cargo test` rewrites them. The stages stand in [`stages::STAGES`].
+//! `stream`; JSON), for `ppl` an `objective` in place of the `fit` line's, and one fenced block for each stage wanted. Only
+//! the blocks that are there are compared; `PROVI_UPDATE=1 cargo test` rewrites them. The stages stand in [`stages::STAGES`].
 
 #[path = "suite/case.rs"]
 mod case;
+#[path = "suite/dual.rs"]
+mod dual;
+#[path = "suite/gradients.rs"]
+mod gradients;
 #[path = "suite/inputs.rs"]
 mod inputs;
+#[path = "suite/commands.rs"]
+mod commands;
+#[path = "suite/derivatives.rs"]
+mod derivatives;
 #[path = "suite/known.rs"]
 mod known;
+#[path = "suite/large_references.rs"]
+mod large_references;
+#[path = "suite/references.rs"]
+mod references;
 #[path = "suite/stages.rs"]
 mod stages;
+#[path = "suite/tidiness.rs"]
+mod tidiness;
 
 use libtest_mimic::{Arguments, Trial};
 use std::path::{Path, PathBuf};
@@ -30,6 +44,7 @@ fn main() {
         })
         .collect();
     trials.extend(known::trials());
+    trials.extend(gradients::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

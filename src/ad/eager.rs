@@ -1,4 +1,4 @@
-//! Scalar loops differentiated in the forward pass (COMPILER rule 5). A `for` whose differentiable results are few
+//! Scalar loops differentiated in the forward pass. A `for` whose differentiable results are few
 //! scalar sums returns, from the same iterations, its gradients with seed one; the reverse sweep only multiplies. A
 //! `for` that collects one scalar per iteration out of much work (an inner loop over data, under particles) likewise
 //! keeps the gradient of each iteration's scalar, if that is smaller than the work of finding it again.

@@ -1,4 +1,4 @@
-//! The adjoint of a `loop` (COMPILER rule 12): the forward loop collects its carried values as they were at the start of
+//! The adjoint of a `loop`: the forward loop collects its carried values as they were at the start of
 //! each iteration; a loop in the other direction carries their adjoints, runs the body again from the stored values and
 //! pulls back through it.
 

@@ -180,3 +180,15 @@ fn long_segments_are_cut() {
     let nests = check(&text, &[Array::real([300], pseudo(300))]);
     assert!(nests.to_string().matches("segment").count() >= 4);
 }
+
+#[test]
+fn optimised_programs_agree_bit_for_bit() {
+    let mut failures = Vec::new();
+    for seed in 0..60 {
+        let (program, data, params) = generate::program(seed);
+        if let Err(difference) = compare(&crate::opt::after_ad(program), &data, &params) {
+            failures.push(format!("seed {seed}: {difference}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} differ: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
+}

@@ -92,7 +92,7 @@ fn refusals_name_the_variable_and_what_was_found() {
 fn broken_json_gives_line_and_column() {
     let error = from_json("{\n  \"x\": [1, 2,]\n}").expect_err("broken");
     assert_eq!(error.code, "E0502");
-    assert!(error.message.starts_with("d.json is not JSON: line 2, column 15"), "{}", error.message);
+    assert!(error.message.starts_with("d.json is not JSON: line 2, column 14"), "{}", error.message);
     assert_eq!(from_json("[1]").expect_err("no object").code, "E0502");
     assert_eq!(from_json("").expect_err("empty").code, "E0502");
 }

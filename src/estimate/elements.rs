@@ -1,6 +1,7 @@
 //! Elements of arrays, evaluated anew: reads through collected loops, joined pieces, reshapes and contractions, and folds
 //! over inner indices.
 
+use super::tree;
 use super::pull::{Env, Interrupt, Pull, Pulled, UNROLL_LIMIT, fail, too_many, unravel};
 use crate::ir::core::{Atom, Block, Collector, Contract, For, Prim, Scalar, Stmt, Var};
 use crate::ir::op::Op;
@@ -82,6 +83,7 @@ impl Pull<'_, '_> {
                             let whole = self.value(array, env)?;
                             return Ok(plain(self, whole));
                         }
+                        self.cut_for(at)?;
                         let mut chosen: Option<Atom> = None;
                         for (i, &a) in args.iter().enumerate().rev() {
                             let value = self.read(a, &indices[1..], env)?;
@@ -204,6 +206,9 @@ impl Pull<'_, '_> {
 
     /// A joined array read at an index that only the run knows.
     fn piece_by_cases(&mut self, args: &[Atom], axis: usize, indices: &[Atom], env: &Env) -> Pulled<Atom> {
+        if args.iter().any(|&a| tree::is_tainted(&self.tainted, a)) {
+            self.cut_for(indices[axis])?;
+        }
         let mut before = 0_i64;
         let mut cases = Vec::new();
         for &a in args {

@@ -313,6 +313,11 @@ impl<'a, 'b> Pull<'a, 'b> {
             }
             (Op::ISub, &[x, Atom::Int(b)]) => return self.op(Op::IAdd, &[x, Atom::Int(b.wrapping_neg())]),
             (Op::IMul, &[Atom::Int(a), Atom::Int(b)]) => return Atom::Int(a.wrapping_mul(b)),
+            (Op::IMul, &[x, Atom::Int(1)] | &[Atom::Int(1), x]) | (Op::IDiv, &[x, Atom::Int(1)]) => return x,
+            (Op::IMul, &[_, Atom::Int(0)] | &[Atom::Int(0), _]) | (Op::IMod, &[_, Atom::Int(1)]) => return Atom::Int(0),
+            (Op::IMod, &[Atom::Int(a), Atom::Int(b)]) if b > 0 => return Atom::Int(a.rem_euclid(b)),
+            (Op::IMax, &[Atom::Int(a), Atom::Int(b)]) => return Atom::Int(a.max(b)),
+            (Op::IMin, &[Atom::Int(a), Atom::Int(b)]) => return Atom::Int(a.min(b)),
             (Op::IDiv, &[Atom::Int(a), Atom::Int(b)]) if b != 0 => {
                 return Atom::Int(a.div_euclid(b) - i64::from(b < 0 && a.rem_euclid(b) != 0));
             }
@@ -356,6 +361,31 @@ impl<'a, 'b> Pull<'a, 'b> {
     /// `base + offset` of an emitted index.
     pub(crate) fn affine(&self, atom: Atom) -> (Option<Var>, i64) {
         super::dependence::affine(&self.operations, atom)
+    }
+
+    /// A loop index, of the task or of a fold, that `at` is an arithmetic function of: with that loop cut into single
+    /// iterations the index is a constant.
+    pub(super) fn index_behind(&self, at: Atom) -> Option<Var> {
+        let v = at.var()?;
+        if self.task_indices.contains(&v) || self.inner.contains(&v) {
+            return Some(v);
+        }
+        match self.operations.get(&v)? {
+            (Op::IAdd | Op::ISub | Op::IMul | Op::IDiv | Op::IMod | Op::IMax | Op::IMin, args) => {
+                args.iter().find_map(|&a| self.index_behind(a))
+            }
+            _ => None,
+        }
+    }
+
+    /// Asks for the loop behind an index of written-out elements to be cut, so that the element is known.
+    pub(super) fn cut_for(&self, at: Atom) -> Pulled<()> {
+        match self.index_behind(at) {
+            Some(index) if self.ranges.get(&index).is_some_and(|&n| (2..=UNROLL_LIMIT).contains(&n)) => {
+                Err(Interrupt::Split { index, at: 1 })
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn memo_key(&self, var: Var, env: &Env) -> (Var, Vec<Atom>) {

@@ -19,7 +19,7 @@ mod tests;
 use super::core::{Atom, Program, Role, Scalar, Type, Var};
 use super::validate::{Form, validate};
 use crate::runtime::executable::{Array, Executable, Status, Stream, Values};
-use machine::Machine;
+use machine::{Held, Machine};
 use std::sync::Arc;
 
 /// A program with its data bound, ready to be stepped.
@@ -94,6 +94,13 @@ impl Interpreter {
         &self.program
     }
 
+    /// From now on: the next step records the values that no derivative goes through (`stop`, gamma draws), and later steps
+    /// take them as recorded, whatever their parameters. Finite differences of such steps are those of the surrogate
+    /// that reverse mode differentiates, as long as the same branches are taken.
+    pub fn hold(&mut self) {
+        self.machine.held = Held::Record(Vec::new());
+    }
+
     /// The outputs of the last step, with their types.
     pub fn outputs(&self) -> Vec<Array> {
         self.program.step.results.iter().map(|&a| self.array(a)).collect()
@@ -152,7 +159,15 @@ impl Executable for Interpreter {
         self.machine.stream = stream;
         self.machine.faults = self.setup_status;
         let program = Arc::clone(&self.program);
+        self.machine.held = match std::mem::take(&mut self.machine.held) {
+            Held::Replay(all, _) => Held::Replay(all, 0),
+            other => other,
+        };
         self.machine.stmts(&program, &program.step.stmts);
+        self.machine.held = match std::mem::take(&mut self.machine.held) {
+            Held::Record(all) => Held::Replay(all, 0),
+            other => other,
+        };
         let mut slots = outputs.iter_mut();
         for &a in &program.step.results {
             let scalar = program.atom_type(a).scalar;

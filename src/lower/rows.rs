@@ -93,7 +93,9 @@ fn groups(s: &Lowerer, stmts: &[Stmt]) -> HashMap<usize, Group> {
             let collected =
                 f.results.iter().zip(&f.collectors).any(|(&r, c)| r == v && matches!(c, Collector::Collect));
             let matrix_first = defined.get(&x).is_none_or(|&at| at < maker);
-            if collected && f.indices.len() == 1 && matrix_first && maker < i {
+            // The sums are by chunks of rows, whether the loop's are or not.
+            let chunks = f.strip.is_some() || f.indices[0].1 <= chunk_size(f.indices[0].1);
+            if collected && chunks && f.indices.len() == 1 && matrix_first && maker < i {
                 groups.entry(maker).or_default().axpys.push(i);
             }
         }

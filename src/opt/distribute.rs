@@ -11,8 +11,9 @@ use crate::ir::op::Op;
 use crate::ir::walk::copy_stmt;
 use std::collections::{HashMap, HashSet};
 
-/// An inner loop or product of at least so many iterations is worth a loop of its own.
-const LARGE: usize = 64;
+/// An inner loop or product of at least so many iterations, and four times as many as there are around it, is worth a
+/// loop of its own; else the outer index is the better strip.
+const LARGE: usize = 256;
 /// Most elements of an array made between two pieces.
 const LARGEST: usize = 1 << 22;
 
@@ -36,7 +37,7 @@ fn is_large(program: &Program, s: &Stmt, outer: usize) -> bool {
         Stmt::Contract(Contract { a, b, .. }) => program.atom_type(*a).size().max(program.atom_type(*b).size()),
         _ => 0,
     };
-    count >= LARGE && count >= outer
+    count >= LARGE && count >= 4 * outer
 }
 
 fn is_worth_it(program: &Program, f: &For) -> bool {

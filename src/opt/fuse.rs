@@ -1,6 +1,7 @@
 //! Fusion of `for`s over one index set in one region. *Horizontal*: neither reads the other. *Vertical*: the consumer reads
 //! collected results of the producer at its own index only; the reads become the yielded values. The producer's body
-//! is never repeated, so nothing is computed twice. A `for` never swallows one whose fold it reads.
+//! is never repeated, so nothing is computed twice. A `for` never swallows one whose fold it reads. Two branches on one
+//! condition, neither reading the other, are one branch.
 //!
 //! before: `a = for i<n { .. } yield collect e; s = for j<n { x = a[j]; .. } yield sum t`
 //! after:  `a, s = for i<n { ..; .. } yield collect e, sum t`
@@ -44,7 +45,7 @@ fn same_space(a: &For, b: &For) -> bool {
 
 /// Positions of a producer and a later consumer that may become one.
 fn find_pair(stmts: &[Stmt]) -> Option<(usize, usize)> {
-    let fors: Vec<usize> = (0..stmts.len()).filter(|&k| matches!(stmts[k], Stmt::For(_))).collect();
+    let fors: Vec<usize> = (0..stmts.len()).filter(|&k| matches!(stmts[k], Stmt::For(_) | Stmt::If(_))).collect();
     if fors.len() < 2 {
         return None;
     }
@@ -52,8 +53,14 @@ fn find_pair(stmts: &[Stmt]) -> Option<(usize, usize)> {
     let results: Vec<Vec<Var>> = stmts.iter().map(Stmt::results).collect();
     for (n, &c) in fors.iter().enumerate() {
         for &p in fors[..n].iter().rev() {
-            let (Stmt::For(producer), Stmt::For(consumer)) = (&stmts[p], &stmts[c]) else { continue };
-            if !same_space(producer, consumer) || !element_wise(producer, consumer) {
+            let fits = match (&stmts[p], &stmts[c]) {
+                (Stmt::For(a), Stmt::For(b)) => same_space(a, b) && element_wise(a, b),
+                (Stmt::If(a), Stmt::If(b)) => {
+                    a.condition == b.condition && !results[p].iter().any(|r| reads[c].contains(r))
+                }
+                _ => false,
+            };
+            if !fits {
                 continue;
             }
             // No statement between may stand on a path from the producer to the consumer.
@@ -142,8 +149,17 @@ fn merge(stmts: Vec<Stmt>, p: usize, c: usize) -> Vec<Stmt> {
             _ => rest.push(stmt),
         }
     }
-    if let (Some(Stmt::For(a)), Some(Stmt::For(b))) = (producer, consumer) {
-        before.push(Stmt::For(join(a, b)));
+    match (producer, consumer) {
+        (Some(Stmt::For(a)), Some(Stmt::For(b))) => before.push(Stmt::For(join(a, b))),
+        (Some(Stmt::If(mut a)), Some(Stmt::If(b))) => {
+            for (x, y) in [(&mut a.then, b.then), (&mut a.otherwise, b.otherwise)] {
+                x.stmts.extend(y.stmts);
+                x.results.extend(y.results);
+            }
+            a.results.extend(b.results);
+            before.push(Stmt::If(a));
+        }
+        _ => {}
     }
     before.extend(after);
     before.extend(rest);

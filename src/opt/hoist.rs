@@ -1,4 +1,4 @@
-//! What depends on data alone leaves the step for `setup` (COMPILER rule 6): whole statements; data-only results of loops
+//! What depends on data alone leaves the step for `setup`: whole statements; data-only results of loops
 //! that also have others; and costly data-only values inside loops, as arrays over the loops they depend on. A value is
 //! costly if finding it again costs more than reading it; cheap ones stay, so that no array is made for one product.
 //! [`outward`] does the same within the step for costly values that depend on some of the loops around them only.

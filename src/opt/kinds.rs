@@ -1,4 +1,4 @@
-//! Chooses how each contract is run, by sizes alone (COMPILER rule 7).
+//! Chooses how each contract is run, by sizes alone.
 
 use crate::ir::core::{Block, Contract, ContractKind, Program, Stmt};
 use std::collections::HashMap;

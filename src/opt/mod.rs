@@ -14,6 +14,7 @@ pub mod dynamic;
 pub mod flatten;
 pub mod fma;
 pub mod fuse;
+pub mod gather;
 pub mod hoist;
 pub mod invariant;
 pub mod kinds;
@@ -60,6 +61,10 @@ pub const BEFORE_AD: &[Pass] = &[
     Pass { name: "simplify", run: simplify_before },
     LIFT,
     FUSE,
+    Pass { name: "simplify", run: simplify_before },
+    CSE,
+    DCE,
+    Pass { name: "gather", run: gather::gather },
     Pass { name: "simplify", run: simplify_before },
     CSE,
     INVARIANT,

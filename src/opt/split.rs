@@ -46,7 +46,7 @@ fn region(
 }
 
 /// Terms of a tree of sums: (sign, atom).
-fn terms(
+pub(super) fn terms(
     definitions: &HashMap<Var, (Op, Vec<Atom>)>,
     uses: &HashMap<Var, usize>,
     atom: Atom,
@@ -72,7 +72,7 @@ fn terms(
     }
 }
 
-fn signed_sum(b: &mut Builder<'_>, terms: &[(bool, Atom)]) -> Atom {
+pub(super) fn signed_sum(b: &mut Builder<'_>, terms: &[(bool, Atom)]) -> Atom {
     let mut acc: Option<Atom> = None;
     for &(sign, a) in terms {
         acc = Some(match (acc, sign) {

@@ -1,4 +1,4 @@
-//! The last choice of order: the strip index of every outermost `for` (COMPILER rules 8 and 9): the index of the largest
+//! The last choice of order: the strip index of every outermost `for`: the index of the largest
 //! extent, the inner one on a tie; an inner index of at least 64 is taken before a larger outer one.
 
 use crate::ir::core::{Block, Collector, For, Program, Stmt};

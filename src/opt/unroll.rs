@@ -1,4 +1,4 @@
-//! Small loops inside others are written out (COMPILER rule 13), so that what is indexed by them becomes scalars. At the
+//! Small loops inside others are written out, so that what is indexed by them becomes scalars. At the
 //! top level only loops of one or two iterations are: a longer one is better as a strip.
 
 use crate::ir::builder::Builder;

@@ -306,10 +306,8 @@ impl<'a> Machine<'a> {
             let fields: Vec<String> = fields.iter().map(|(n, _)| n.clone()).collect();
             let mut out = Vec::new();
             for f in fields {
-                let column: Vec<(PieceKey, Value<'a>)> = pieces
-                    .iter()
-                    .filter_map(|(k, v)| v.field(&f).map(|x| (k.clone(), x.clone())))
-                    .collect();
+                let column: Vec<(PieceKey, Value<'a>)> =
+                    pieces.iter().filter_map(|(k, v)| v.field(&f).map(|x| (k.clone(), x.clone()))).collect();
                 out.push((f, self.join(name, column, span)?));
             }
             return Ok(Value::record(out));
@@ -343,13 +341,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The value with one axis per dimension, in their order.
-    fn full_rank(
-        &mut self,
-        key: &PieceKey,
-        value: &Value<'a>,
-        intervals: &[(i64, usize)],
-        span: Span,
-    ) -> R<Value<'a>> {
+    fn full_rank(&mut self, key: &PieceKey, value: &Value<'a>, intervals: &[(i64, usize)], span: Span) -> R<Value<'a>> {
         let mut atom = self.force(value, span)?;
         let mut ty = self.program.atom_type(atom);
         let mut order = key.order.clone();
@@ -459,9 +451,13 @@ impl<'a> Machine<'a> {
             for &(var, len) in indices {
                 let position = key.dims.iter().position(|d| matches!(d, Dim::At(a) if self.affine(*a).0 == Some(var)));
                 let Some(p) = position else {
-                    return Err(Diagnostic::error("E0390", span, format!("address `{}` repeats in this loop", key.name))
-                        .fix(format!("give it the loop's index: `{}[i]`", key.name))
-                        .into());
+                    return Err(Diagnostic::error(
+                        "E0390",
+                        span,
+                        format!("address `{}` repeats in this loop", key.name),
+                    )
+                    .fix(format!("give it the loop's index: `{}[i]`", key.name))
+                    .into());
                 };
                 if let Dim::At(a) = key.dims[p] {
                     key.dims[p] = Dim::Range { from: self.affine(a).1, len };

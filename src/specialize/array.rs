@@ -132,7 +132,10 @@ impl<'a> Machine<'a> {
                     return self.out_of_bounds(span, *i, extent);
                 }
                 Index::Slice(Atom::Int(from), len) if *from < 0 || *from as usize + len > extent => {
-                    return refuse(span, format!("slice {from}..{} of an axis of extent {extent}", *from + *len as i64));
+                    return refuse(
+                        span,
+                        format!("slice {from}..{} of an axis of extent {extent}", *from + *len as i64),
+                    );
                 }
                 _ => {}
             }
@@ -153,20 +156,18 @@ impl<'a> Machine<'a> {
         }
         match &array.repr {
             Repr::Fill(a) => return Ok(Value::fill(*a, array.scalar, shape)),
-            Repr::List(items) => {
-                match indices[0] {
-                    Index::At(Atom::Int(i)) => {
-                        let item = items[i as usize].clone();
-                        return self.index(&item, &indices[1..], span);
-                    }
-                    Index::Slice(Atom::Int(from), len) if indices.len() == 1 => {
-                        let part = items[from as usize..from as usize + len].to_vec();
-                        return Ok(Value::Array(Array { scalar: array.scalar, shape, repr: Repr::List(part.into()) }));
-                    }
-                    Index::All if indices.len() == 1 => return Ok(Value::Array(array.clone())),
-                    _ => {}
+            Repr::List(items) => match indices[0] {
+                Index::At(Atom::Int(i)) => {
+                    let item = items[i as usize].clone();
+                    return self.index(&item, &indices[1..], span);
                 }
-            }
+                Index::Slice(Atom::Int(from), len) if indices.len() == 1 => {
+                    let part = items[from as usize..from as usize + len].to_vec();
+                    return Ok(Value::Array(Array { scalar: array.scalar, shape, repr: Repr::List(part.into()) }));
+                }
+                Index::All if indices.len() == 1 => return Ok(Value::Array(array.clone())),
+                _ => {}
+            },
             Repr::Known(k) => {
                 if let Some(part) = known_part(k, indices) {
                     return Ok(Value::known(Known { name: None, scalar: k.scalar, shape, values: part }));
@@ -247,9 +248,8 @@ impl<'a> Machine<'a> {
             }
             Repr::View { .. } => {
                 let copy = array.clone();
-                let results = self.for_(&array.shape, vec![Collector::Collect], |m, idx| {
-                    Ok(vec![m.element(&copy, idx)?])
-                })?;
+                let results =
+                    self.for_(&array.shape, vec![Collector::Collect], |m, idx| Ok(vec![m.element(&copy, idx)?]))?;
                 Ok(results[0])
             }
         }
@@ -264,12 +264,9 @@ impl<'a> Machine<'a> {
             Value::Scalar(a) => Ok(Value::Scalar(self.real_of(*a))),
             Value::Range(from, to) => self.with_scalar(&range_array(*from, *to), scalar),
             Value::Array(array) if array.scalar != Scalar::Real => match &array.repr {
-                Repr::Known(k) => Ok(Value::known(Known {
-                    name: None,
-                    scalar,
-                    shape: k.shape.clone(),
-                    values: k.values.clone(),
-                })),
+                Repr::Known(k) => {
+                    Ok(Value::known(Known { name: None, scalar, shape: k.shape.clone(), values: k.values.clone() }))
+                }
                 Repr::List(items) => {
                     let items: R<Vec<_>> = items.iter().map(|v| self.with_scalar(v, scalar)).collect();
                     let shape = array.shape.clone();
@@ -334,7 +331,8 @@ impl<'a> Machine<'a> {
             }
         }
         let Some(shape) = shape else {
-            let atoms: Vec<Atom> = arrays.iter().filter_map(|v| if let Value::Scalar(a) = v { Some(*a) } else { None }).collect();
+            let atoms: Vec<Atom> =
+                arrays.iter().filter_map(|v| if let Value::Scalar(a) = v { Some(*a) } else { None }).collect();
             return Ok(Value::Scalar(f(self, &atoms)?));
         };
         let static_parts = arrays.iter().all(|v| match v {
@@ -412,10 +410,8 @@ impl<'a> Machine<'a> {
             Some(Value::Tuple(first)) => {
                 let mut parts = Vec::new();
                 for k in 0..first.len() {
-                    let column: Option<Vec<Value<'a>>> = items
-                        .iter()
-                        .map(|v| if let Value::Tuple(t) = v { t.get(k).cloned() } else { None })
-                        .collect();
+                    let column: Option<Vec<Value<'a>>> =
+                        items.iter().map(|v| if let Value::Tuple(t) = v { t.get(k).cloned() } else { None }).collect();
                     let Some(column) = column else {
                         return refuse(span, "elements of different form");
                     };
@@ -485,10 +481,11 @@ impl<'a> Machine<'a> {
                 }
                 _ => {
                     let array = array.clone();
-                    let results = self.for_(&array.shape.clone(), vec![Collector::Sum { keep: vec![] }], |m, idx| {
-                        let x = m.element(&array, idx)?;
-                        Ok(vec![if m.scalar_of(x) == Scalar::Bool { m.real_of(x) } else { x }])
-                    })?;
+                    let results =
+                        self.for_(&array.shape.clone(), vec![Collector::Sum { keep: vec![] }], |m, idx| {
+                            let x = m.element(&array, idx)?;
+                            Ok(vec![if m.scalar_of(x) == Scalar::Bool { m.real_of(x) } else { x }])
+                        })?;
                     Ok(results[0])
                 }
             },

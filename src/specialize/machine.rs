@@ -252,9 +252,12 @@ impl<'a> Machine<'a> {
         }
         // Index arithmetic is shared, so that equal indices are the same variable.
         if matches!(op, Op::IAdd | Op::ISub | Op::IMul | Op::IDiv | Op::IMod | Op::IMin | Op::IMax)
-            && let Some(Stmt::Op { result, .. }) = self.stmts.iter().rev().take(64).find(|s| {
-                matches!(s, Stmt::Op { op: o, args: a, .. } if *o == op && a == args)
-            })
+            && let Some(Stmt::Op { result, .. }) = self
+                .stmts
+                .iter()
+                .rev()
+                .take(64)
+                .find(|s| matches!(s, Stmt::Op { op: o, args: a, .. } if *o == op && a == args))
         {
             return (*result).into();
         }

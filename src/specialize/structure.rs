@@ -32,11 +32,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A value of the form of `template` made of other atoms, in the order of `leaves`; they may have further axes.
-    pub(super) fn rebuild(
-        &self,
-        template: &Value<'a>,
-        atoms: &mut dyn Iterator<Item = Atom>,
-    ) -> Value<'a> {
+    pub(super) fn rebuild(&self, template: &Value<'a>, atoms: &mut dyn Iterator<Item = Atom>) -> Value<'a> {
         match template {
             Value::Scalar(_) | Value::Array(_) | Value::Range(..) => {
                 let atom = atoms.next().unwrap_or(Atom::Real(f64::NAN));
@@ -137,12 +133,7 @@ impl<'a> Machine<'a> {
             let (fa, fb) = (self.fact(a), self.fact(b));
             let random = fa.random || fb.random || self.fact(condition).random;
             let var = self.new_var(ta, None);
-            let fact = Fact {
-                lower: fa.lower.min(fb.lower),
-                upper: fa.upper.max(fb.upper),
-                random,
-                ..UNKNOWN
-            };
+            let fact = Fact { lower: fa.lower.min(fb.lower), upper: fa.upper.max(fb.upper), random, ..UNKNOWN };
             self.set_fact(var.into(), fact);
             results.push(var);
         }

@@ -261,12 +261,9 @@ impl<'a> Value<'a> {
             args.iter().map(|(n, v)| (*n, v.map_atoms(f))).collect()
         };
         match self {
-            Value::Unit
-            | Value::Range(..)
-            | Value::Item(_)
-            | Value::Native(_)
-            | Value::Continuation
-            | Value::Text => self.clone(),
+            Value::Unit | Value::Range(..) | Value::Item(_) | Value::Native(_) | Value::Continuation | Value::Text => {
+                self.clone()
+            }
             Value::Scalar(a) => Value::Scalar(f(*a)),
             Value::Array(array) => {
                 let repr = match &array.repr {

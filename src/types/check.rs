@@ -405,7 +405,7 @@ impl Checker {
             Val::Fn(_) => self.report(
                 Diagnostic::error("E0204", line.objective.span, "an objective needs its arguments")
                     .label("a function")
-                    .fix("`fit elbo(model(), q)`".replace("elbo", &self.text_of(line.objective.span))),
+                    .fix(format!("`fit {}(model(), q)`", self.text_of(line.objective.span))),
             ),
             other => {
                 let found = self.describe(other);

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// The combinator of a distribution and a bijector (LANGUAGE 4).
+/// The combinator of a distribution and a bijector.
 const COMBINATOR: &str = "transformed";
 
 struct Family {

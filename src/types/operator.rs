@@ -92,7 +92,7 @@ impl Checker {
             Diagnostic::error("E0305", span, format!("an estimate is {verb}: the result would be biased"))
                 .label("an estimate: a number that stands for its mean")
                 .note("the mean of a non-linear function of an estimate is not the function of its mean; estimates may be added, subtracted, and multiplied or divided by numbers")
-                .fix("put the function inside the `expect`, where it acts on the numbers of one run, if that mean is what you want; or use an objective made for it (`iwelbo` for a logarithm of weights)")
+                .fix("put the function inside the `expect`, where it acts on the numbers of one run, if the mean of that is what you want")
         };
         self.report(d);
     }

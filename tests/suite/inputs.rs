@@ -5,12 +5,21 @@ use provi::ir::core::{Program, Role, Scalar, Type};
 use provi::runtime::executable::{Array, Stream, Values};
 use serde_json::Value;
 
+/// A `data` block's JSON: the block itself, or the file that its one line names (`file tests/data/garch.json`).
+pub(crate) fn json_text(block: Option<&str>) -> Result<Option<String>, String> {
+    let Some(text) = block else { return Ok(None) };
+    match text.trim().strip_prefix("file ") {
+        Some(path) => crate::programs::read(&crate::programs::root().join(path)).map(Some),
+        None => Ok(Some(text.to_owned())),
+    }
+}
+
 fn json(text: &str, what: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|e| format!("block `{what}`: {e}"))
 }
 
 /// Numbers of nested lists in order; bools count as 0 and 1.
-fn flatten(value: &Value, out: &mut Vec<f64>) -> Result<(), String> {
+pub(crate) fn flatten(value: &Value, out: &mut Vec<f64>) -> Result<(), String> {
     match value {
         Value::Array(list) => list.iter().try_for_each(|v| flatten(v, out)),
         Value::Number(n) => n.as_f64().map(|x| out.push(x)).ok_or_else(|| format!("{n} is not a number")),

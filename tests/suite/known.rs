@@ -1,4 +1,4 @@
-//! Core written by hand against values that plain Rust computes from the densities: COMPILER's first two worked examples.
+//! Core written by hand against values that plain Rust computes from the densities: eight schools and logistic regression.
 //! Gradients are compared with central differences of the plain Rust value at the same draws.
 
 use crate::case::{block, read};

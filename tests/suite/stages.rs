@@ -2,6 +2,7 @@
 
 use crate::case::{Fence, Piece, block, read, write};
 use crate::inputs;
+use crate::ppl_stages as ppl;
 use provi::ir::core::{Program, Role};
 use provi::ir::interpret::Interpreter;
 use provi::ir::parse::parse;
@@ -17,7 +18,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    fn block(&self, kind: &str) -> Option<&str> {
+    pub(crate) fn block(&self, kind: &str) -> Option<&str> {
         block(&self.pieces, kind)
     }
 
@@ -42,10 +43,20 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage { name: "error", make: error, numeric: false },
     Stage { name: "value", make: value, numeric: true },
     Stage { name: "run", make: run_program, numeric: true },
+    Stage { name: "syntax", make: ppl::syntax, numeric: false },
+    Stage { name: "types", make: ppl::types, numeric: false },
+    Stage { name: "guide", make: ppl::guide, numeric: false },
+    Stage { name: "sites", make: ppl::sites, numeric: false },
+    Stage { name: "derived", make: ppl::derived, numeric: false },
+    Stage { name: "optimised", make: ppl::optimised, numeric: false },
+    Stage { name: "loops", make: ppl::loops, numeric: false },
+    Stage { name: "grad", make: ppl::grad, numeric: true },
+    Stage { name: "fit-summary", make: ppl::fit_summary, numeric: false },
+    Stage { name: "tests", make: ppl::tests, numeric: false },
 ];
 
 /// Blocks that are read only.
-const SOURCES: [&str; 7] = ["core", "ppl", "data", "params", "tuned", "state", "stream"];
+const SOURCES: [&str; 8] = ["core", "ppl", "objective", "data", "params", "tuned", "state", "stream"];
 
 /// Compares every block of the file, or rewrites them if `PROVI_UPDATE` is set.
 pub(crate) fn run(file: &Path) -> Result<(), String> {
@@ -107,8 +118,11 @@ fn printed(case: &Case) -> Result<String, String> {
     Ok(print(&case.core()?))
 }
 
-/// What the parser or the validator says.
+/// What the parser or the validator says; for a `ppl` block, what any stage says.
 fn error(case: &Case) -> Result<String, String> {
+    if case.block("ppl").is_some() {
+        return ppl::error(case);
+    }
     match case.core() {
         Err(e) => Ok(e),
         Ok(program) => Ok(validate(&program, Form::Plain).join("\n")),

@@ -1,13 +1,25 @@
 //! Values by variable, and the statements without regions.
 
-use super::super::core::{Atom, Draw, Program, Stmt, Type, Var};
+use super::super::core::{Atom, Draw, Noise, Program, Stmt, Type, Var};
 use super::super::op::Op;
 use super::{Faults, array, from_int, int, kernels, scalar};
 use crate::runtime::executable::Stream;
 use std::sync::Arc;
 
+/// Values that a comparison with finite differences holds at the base point: those of `stop`, and of gamma draws, in
+/// the order in which a step meets them.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Held {
+    #[default]
+    Nothing,
+    Record(Vec<Arc<Vec<f64>>>),
+    /// And the position of the next one.
+    Replay(Vec<Arc<Vec<f64>>>, usize),
+}
+
 /// The state of a run.
 pub(super) struct Machine {
+    pub(super) held: Held,
     scalars: Vec<f64>,
     arrays: Vec<Arc<Vec<f64>>>,
     empty: Arc<Vec<f64>>,
@@ -19,6 +31,7 @@ impl Machine {
     pub(super) fn new(vars: usize) -> Machine {
         let empty = Arc::new(Vec::new());
         Machine {
+            held: Held::Nothing,
             scalars: vec![0.0; vars],
             arrays: vec![Arc::clone(&empty); vars],
             empty,
@@ -99,6 +112,7 @@ impl Machine {
             }
             Stmt::Draw(d) => {
                 let x = self.draw(d);
+                let x = if d.noise == Noise::Gamma { self.hold(x) } else { x };
                 self.set(d.result, x);
             }
             Stmt::Check { ok, check } => {
@@ -117,9 +131,10 @@ impl Machine {
             (Op::Select, &[c, a, b]) => self.cell(if self.bool(c) { a } else { b }),
             (Op::Stop, &[Atom::Var(v)]) if !program.ty(v).is_scalar() => {
                 let cells = Arc::clone(&self.arrays[v.0 as usize]);
+                let cells = self.hold_cells(cells);
                 return self.set_array(result, cells);
             }
-            (Op::Stop, &[a]) => self.cell(a),
+            (Op::Stop, &[a]) => self.hold(self.cell(a)),
             (Op::Pow, &[a, Atom::Real(n)]) if scalar::is_small_integer(n) => scalar::integer_power(self.cell(a), n),
             (Op::IDiv | Op::IMod, &[a, b]) => {
                 let (a, b) = (self.int(a), self.int(b));
@@ -132,6 +147,29 @@ impl Machine {
             _ => f64::NAN,
         };
         self.set(result, value);
+    }
+
+    /// What a value that no derivative goes through counts as.
+    fn hold(&mut self, cell: f64) -> f64 {
+        match &self.held {
+            Held::Nothing => cell,
+            _ => self.hold_cells(Arc::new(vec![cell])).first().copied().unwrap_or(cell),
+        }
+    }
+
+    fn hold_cells(&mut self, cells: Arc<Vec<f64>>) -> Arc<Vec<f64>> {
+        match &mut self.held {
+            Held::Nothing => cells,
+            Held::Record(all) => {
+                all.push(Arc::clone(&cells));
+                cells
+            }
+            Held::Replay(all, next) => {
+                let held = all.get(*next).map_or(cells, Arc::clone);
+                *next += 1;
+                held
+            }
+        }
     }
 
     fn read(&mut self, program: &Program, array: Var, indices: &[Atom]) -> f64 {

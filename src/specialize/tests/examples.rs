@@ -88,11 +88,11 @@ fn example(path: &Path) -> Result<(), String> {
     if !errors.is_empty() {
         return Err(format!("{errors:?}\n{}", print(&sited.program)));
     }
-    let names: Vec<String> =
-        sited.program.inputs_of(crate::ir::core::Role::Param).map(|i| i.name.clone()).collect();
+    let names: Vec<String> = sited.program.inputs_of(crate::ir::core::Role::Param).map(|i| i.name.clone()).collect();
     let ExprKind::Call { args, .. } = &line.objective.kind else { return Err("no call".to_owned()) };
     let options = Options { params: names.clone(), ..options };
-    let draws = programs::draws(&bound, &args[0].value, &args[1].value, 3, &options).map_err(|d| format!("draws: {d:?}"))?;
+    let draws =
+        programs::draws(&bound, &args[0].value, &args[1].value, 3, &options).map_err(|d| format!("draws: {d:?}"))?;
     let initial = programs::initial_params(&bound, &names).map_err(|d| format!("initial: {d:?}"))?;
     let (z, status) = run(&bound, initial, &[], 1);
     if status != Status::Fine || z.iter().any(|x| !x.is_finite()) {
@@ -103,7 +103,10 @@ fn example(path: &Path) -> Result<(), String> {
     for i in draws.program.inputs_of(crate::ir::core::Role::Param) {
         let n = draws.program.ty(i.var).size();
         let k = names.iter().position(|m| *m == i.name).unwrap();
-        params.push((&names[k], z[at..at + n].iter().map(|x| x - 2.0 * f64::from(u8::from(i.name.ends_with("scale")))).collect()));
+        params.push((
+            &names[k],
+            z[at..at + n].iter().map(|x| x - 2.0 * f64::from(u8::from(i.name.ends_with("scale")))).collect(),
+        ));
         at += n;
     }
     let params: Vec<(&str, &[f64])> = params.iter().map(|(n, v)| (*n, v.as_slice())).collect();

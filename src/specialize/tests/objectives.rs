@@ -71,10 +71,7 @@ fn schools() -> Vec<(&'static str, Array)> {
 }
 
 fn count(stmts: &[Stmt], f: &dyn Fn(&Stmt) -> bool) -> usize {
-    stmts
-        .iter()
-        .map(|s| usize::from(f(s)) + s.regions().iter().map(|r| count(&r.stmts, f)).sum::<usize>())
-        .sum()
+    stmts.iter().map(|s| usize::from(f(s)) + s.regions().iter().map(|r| count(&r.stmts, f)).sum::<usize>()).sum()
 }
 
 fn terms(p: &Program) -> usize {
@@ -87,9 +84,12 @@ fn samples(p: &Program) -> usize {
 
 #[test]
 fn eight_schools_to_sites() {
-    for (objective, sites) in
-        [("elbo(schools(), q())", 3), ("elbo(schools(), mf())", 1), ("elbo(schools(), fr())", 1), ("stl(schools(), fr())", 1)]
-    {
+    for (objective, sites) in [
+        ("elbo(schools(), q())", 3),
+        ("elbo(schools(), mf())", 1),
+        ("elbo(schools(), fr())", 1),
+        ("stl(schools(), fr())", 1),
+    ] {
         for space in [Space::Constrained, Space::Unconstrained] {
             let mut loaded = load(SCHOOLS);
             let e = loaded.expr(objective);
@@ -148,8 +148,8 @@ fn a_guide_scores_its_own_draw() {
             (
                 "c_scale",
                 &[
-                    1.0, 0.0, 0.0, 0.0, 0.0, 0.2, 1.1, 0.0, 0.0, 0.0, 0.1, 0.3, 0.9, 0.0, 0.0, 0.4, 0.1, 0.2, 1.2, 0.0, 0.3,
-                    0.2, 0.1, 0.0, 0.8,
+                    1.0, 0.0, 0.0, 0.0, 0.0, 0.2, 1.1, 0.0, 0.0, 0.0, 0.1, 0.3, 0.9, 0.0, 0.0, 0.4, 0.1, 0.2, 1.2, 0.0,
+                    0.3, 0.2, 0.1, 0.0, 0.8,
                 ],
             ),
         ];

@@ -128,7 +128,10 @@ const present = sum(for t in 0..T { if is_missing(y[t]) { 0 } else { 1 } })
 
 #[test]
 fn distributions() {
-    close(value("", "log_prob(normal([0, 1], 2), [0.5, 0.5])", &[], &[])[0], normal(0.5, 0.0, 2.0) + normal(0.5, 1.0, 2.0));
+    close(
+        value("", "log_prob(normal([0, 1], 2), [0.5, 0.5])", &[], &[])[0],
+        normal(0.5, 0.0, 2.0) + normal(0.5, 1.0, 2.0),
+    );
     close(value("", "prob(categorical_logit([0, log(3)]), 1)", &[], &[])[0], 0.75);
     close(value("", "log_prob(bernoulli_logit(0.3), 1)", &[], &[])[0], -(1.0 + (-0.3f64).exp()).ln());
     assert_eq!(value("", "log_prob(half_normal(1), -1)", &[], &[])[0], f64::NEG_INFINITY);

@@ -1,0 +1,143 @@
+//! The command line as its users meet it: exit statuses, one JSON object, the same bits for any number of threads, refusals
+//! that never panic.
+
+use crate::programs::root;
+use libtest_mimic::Trial;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let checks: [(&str, fn() -> Result<(), String>); 6] = [
+        ("a_fit_is_the_same_for_any_number_of_threads", threads),
+        ("exit_statuses", statuses),
+        ("every_refusal_has_a_code_and_a_place", refusals),
+        ("results_that_cannot_be_written_are_E0513", unwritable),
+        ("a_value_that_is_no_number_is_E0603", no_number),
+        ("every_stage_prints", stages),
+    ];
+    checks.into_iter().map(|(name, check)| Trial::test(format!("command::{name}"), move || Ok(check()?))).collect()
+}
+
+fn provi(arguments: &[&str]) -> Result<Output, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_provi"));
+    command.current_dir(root()).args(arguments).output().map_err(|e| e.to_string())
+}
+
+fn status(arguments: &[&str]) -> Result<i32, String> {
+    provi(arguments)?.status.code().ok_or_else(|| format!("{arguments:?}: ended by a signal"))
+}
+
+/// Standard output of a run in JSON, but for what tells the time.
+fn json(arguments: &[&str]) -> Result<Value, String> {
+    let output = provi(&[arguments, &["--format", "json"]].concat())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut value: Value = serde_json::from_str(&text)
+        .map_err(|e| format!("{arguments:?}: {e}\n{text}\n{}", String::from_utf8_lossy(&output.stderr)))?;
+    if let Some(object) = value.as_object_mut() {
+        object.remove("seconds");
+    }
+    Ok(value)
+}
+
+/// A file of this test run.
+fn written(name: &str, text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).map_err(|e| e.to_string())?;
+    Ok(path)
+}
+
+fn threads() -> Result<(), String> {
+    for example in ["examples/eight_schools.ppl", "examples/posteriors/seeds-random_effects_logistic.ppl"] {
+        let fit =
+            |threads| json(&["fit", example, "--seed", "7", "--steps", "600", "--draws", "8000", "--threads", threads]);
+        let one = fit("1")?;
+        if one.get("quantities").and_then(Value::as_object).is_none_or(|q| q.len() < 3) {
+            return Err(format!("{example}: hardly a quantity is reported"));
+        }
+        if one != fit("1")? || one != fit("2")? {
+            return Err(format!("{example}: the report changes"));
+        }
+    }
+    Ok(())
+}
+
+fn statuses() -> Result<(), String> {
+    let wrong = written("wrong.ppl", "model p() { x ~ nromal(0, 1) }\n")?;
+    let wrong = wrong.display().to_string();
+    let example = "examples/eight_schools.ppl";
+    let wanted: [(&[&str], i32); 6] = [
+        (&["check", example], 0),
+        (&["grad", example, "--samples", "2"], 0),
+        (&["check", &wrong], 1),
+        (&["check", "no/such/file.ppl"], 1),
+        (&["fit", example, "--no-such-flag"], 2),
+        (&["fit", example, "--steps", "20", "--draws", "1000"], 3),
+    ];
+    for (arguments, code) in wanted {
+        let found = status(arguments)?;
+        if found != code {
+            return Err(format!("{arguments:?} ends with {found}, not {code}"));
+        }
+    }
+    Ok(())
+}
+
+/// Broken in many ways at once; and cut off at every tenth character.
+fn refusals() -> Result<(), String> {
+    let program = "param m: real = 0\nmodel p() { z ~ normal(0, 1)\n observe 1 ~ normal(if z > 0 { 3 } else { 0 }, 1) }\n\
+        guide q() { z ~ normal(m, 1) by reparam }\nfit log(elbo(p(), q()))\nmodel r( { }\nmodel s() { y ~ nromal(0, 1) }\n";
+    let path = written("several.ppl", program)?.display().to_string();
+    let report = json(&["check", &path])?;
+    let diagnostics = report.get("diagnostics").and_then(Value::as_array).cloned().unwrap_or_default();
+    let codes: Vec<&str> = diagnostics.iter().filter_map(|d| d.get("code")?.as_str()).collect();
+    if !codes.iter().any(|c| c.starts_with("E01"))
+        || !codes.contains(&"E0201")
+        || !codes.iter().any(|c| c.starts_with("E03"))
+    {
+        return Err(format!("of a syntax error, a name and a biased gradient, these were told: {codes:?}"));
+    }
+    if let Some(d) = diagnostics.iter().find(|d| d.get("line").and_then(Value::as_u64).is_none()) {
+        return Err(format!("no place: {d}"));
+    }
+    for cut in (0..program.len()).step_by(10) {
+        let path = written("cut.ppl", &program[..cut])?.display().to_string();
+        let output = provi(&["check", &path])?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        if !matches!(output.status.code(), Some(0 | 1)) || told.contains("panicked") || told.contains("E0690") {
+            return Err(format!("cut at {cut}: {told}"));
+        }
+    }
+    Ok(())
+}
+
+fn refused(arguments: &[&str], code: &str) -> Result<(), String> {
+    let output = provi(arguments)?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(1) && told.contains(code) {
+        Ok(())
+    } else {
+        Err(format!("{:?}: {told}", output.status))
+    }
+}
+
+fn unwritable() -> Result<(), String> {
+    let file = written("a_file", "not a folder")?.join("results").display().to_string();
+    refused(&["fit", "examples/eight_schools.ppl", "--steps", "20", "--draws", "1000", "--out", &file], "E0513")
+}
+
+fn no_number() -> Result<(), String> {
+    let text = "param m: real = -1\nobjective o() = expect { x ~ normal(0, 1) by reparam; x + log(m) }\nfit o()\n";
+    let path = written("no_number.ppl", text)?.display().to_string();
+    refused(&["grad", &path, "--samples", "2"], "E0603")
+}
+
+fn stages() -> Result<(), String> {
+    for stage in provi::driver::Stage::ALL {
+        let output = provi(&["ir", "examples/eight_schools.ppl", "--stage", stage.name()])?;
+        if output.status.code() != Some(0) || output.stdout.len() < 50 {
+            return Err(format!("{}: {}", stage.name(), String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    Ok(())
+}
