@@ -19,6 +19,7 @@ pub mod hoist;
 pub mod invariant;
 pub mod kinds;
 pub mod lift;
+pub mod merge;
 pub mod reuse;
 pub mod share;
 pub mod split;
@@ -109,6 +110,9 @@ pub const AFTER_AD: &[Pass] = &[
     SIMPLIFY,
     CSE,
     Pass { name: "outward", run: hoist::outward },
+    CSE,
+    Pass { name: "merge", run: merge::merge },
+    SIMPLIFY,
     CSE,
     Pass { name: "reuse", run: reuse::reuse },
     Pass { name: "share", run: share::share },

@@ -14,3 +14,4 @@ pub mod linear;
 pub mod pool;
 pub mod random;
 pub mod rows;
+pub mod update;

@@ -191,14 +191,36 @@ leveled! {
     }
 }
 
-/// Blocks computed at a time in a strip.
+/// Blocks computed at a time in a strip, and in the last or only part of a strip that is short.
 const BATCH: usize = 32;
+const SHORT: usize = 8;
 
-/// Writes both members of consecutive blocks; `first_index` is even or not. Batches have a length that is a multiple
-/// of 8 and each stage is a loop of its own, so that both vectorise; what is too much is dropped.
+/// Both members of `N` consecutive blocks, in order. Each stage is a loop of its own and of fixed length, so that both
+/// vectorise.
+#[inline(always)]
+fn pairs<const N: usize>(
+    (stream, site): (Stream, u32),
+    from: u64,
+    transform: &impl Fn(f64, f64) -> (f64, f64),
+) -> [[f64; 2]; N] {
+    let (mut first, mut second) = ([0.0; N], [0.0; N]);
+    for (i, (a, b)) in first.iter_mut().zip(&mut second).enumerate() {
+        (*a, *b) = units(stream, site, from + i as u64);
+    }
+    for (a, b) in first.iter_mut().zip(&mut second) {
+        (*a, *b) = transform(*a, *b);
+    }
+    let mut numbers = [[0.0; 2]; N];
+    for (v, (a, b)) in numbers.iter_mut().zip(first.iter().zip(&second)) {
+        *v = [*a, *b];
+    }
+    numbers
+}
+
+/// Writes both members of consecutive blocks; `first_index` is even or not. What a batch has too much is dropped.
 #[inline(always)]
 fn strip_of_pairs(
-    (stream, site): (Stream, u32),
+    source: (Stream, u32),
     first_index: u64,
     out: &mut [f64],
     transform: impl Fn(f64, f64) -> (f64, f64),
@@ -206,24 +228,21 @@ fn strip_of_pairs(
     let mut from = first_index >> 1;
     let mut skip = (first_index & 1) as usize;
     let mut rest = out;
-    let (mut first, mut second) = ([0.0; BATCH], [0.0; BATCH]);
-    let mut numbers = [[0.0; 2]; BATCH];
     while !rest.is_empty() {
-        let pairs = (rest.len() + skip).div_ceil(2).next_multiple_of(8).min(BATCH);
-        for (i, (a, b)) in first[..pairs].iter_mut().zip(&mut second[..pairs]).enumerate() {
-            (*a, *b) = units(stream, site, from + i as u64);
-        }
-        for (a, b) in first[..pairs].iter_mut().zip(&mut second[..pairs]) {
-            (*a, *b) = transform(*a, *b);
-        }
-        for (v, (a, b)) in numbers[..pairs].iter_mut().zip(first.iter().zip(&second)) {
-            *v = [*a, *b];
-        }
-        let count = rest.len().min(2 * pairs - skip);
-        let (now, later) = rest.split_at_mut(count);
-        now.copy_from_slice(&numbers.as_flattened()[skip..skip + count]);
-        rest = later;
-        from += pairs as u64;
+        let needed = rest.len() + skip;
+        let (count, made) = if needed <= 2 * SHORT {
+            let numbers = pairs::<SHORT>(source, from, &transform);
+            let count = rest.len();
+            rest.copy_from_slice(&numbers.as_flattened()[skip..needed]);
+            (count, SHORT)
+        } else {
+            let numbers = pairs::<BATCH>(source, from, &transform);
+            let count = rest.len().min(2 * BATCH - skip);
+            rest[..count].copy_from_slice(&numbers.as_flattened()[skip..skip + count]);
+            (count, BATCH)
+        };
+        rest = &mut rest[count..];
+        from += made as u64;
         skip = 0;
     }
 }

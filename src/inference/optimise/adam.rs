@@ -1,6 +1,7 @@
 //! Adam (Kingma and Ba, ICLR 2015, algorithm 1); with decoupled weight decay AdamW (Loshchilov and Hutter, ICLR 2019).
 
 use super::Optimiser;
+use crate::runtime::update::{self, AdamStep};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -24,13 +25,14 @@ impl Optimiser for Adam {
     fn ascend(&mut self, params: &mut [f64], gradient: &[f64], rate: f64) {
         self.power1 *= BETA1;
         self.power2 *= BETA2;
-        let (correct1, correct2) = (1.0 / (1.0 - self.power1), 1.0 / (1.0 - self.power2));
-        let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((x, g), (m, v)) in params.iter_mut().zip(gradient).zip(moments) {
-            *m += (1.0 - BETA1) * (g - *m);
-            *v += (1.0 - BETA2) * (g * g - *v);
-            *x += rate * (*m * correct1 / ((*v * correct2).sqrt() + EPSILON) - self.decay * *x);
-        }
+        let step = AdamStep {
+            forget: [1.0 - BETA1, 1.0 - BETA2],
+            correct: [1.0 / (1.0 - self.power1), 1.0 / (1.0 - self.power2)],
+            epsilon: EPSILON,
+            rate,
+            decay: self.decay,
+        };
+        update::adam(&step, params, gradient, &mut self.first, &mut self.second);
     }
 
     fn reset(&mut self) {

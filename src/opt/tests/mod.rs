@@ -105,3 +105,32 @@ fn particles_are_the_strip_of_a_small_model() {
         fast.step.stmts.iter().any(|s| matches!(s, Stmt::For(f) if f.indices[0].1 == 100 && f.strip == Some(0)));
     assert!(strips, "{text}");
 }
+
+#[test]
+fn sums_that_are_added_up_become_one() {
+    let text = "param x.0: real[5]
+data y.1: real[5]
+step {
+  (%2: real, %3: real, %4: real) = for %5<5 {
+    %6: real = read(x.0, %5)
+    %7: real = read(y.1, %5)
+    %8: real = mul(%6, %6)
+    %9: real = mul(%6, %7)
+  } yield sum %8, sum %9, sum 2.0
+  %10: real = sub(%2, 1.5)
+  %11: real = add(%10, %4)
+  %12: real = sub(%11, %3)
+  %13: real = add(%12, 4.0)
+} yield value = %13
+";
+    let program = crate::ir::parse::parse(text).unwrap();
+    let x = vec![1.0, -2.0, 0.5, 3.0, -1.0];
+    let data = [Array::real([5], vec![2.0, 1.0, 4.0, 0.25, 8.0])];
+    let merged = super::merge::merge(program.clone());
+    assert!(validate(&merged, Form::Plain).is_empty(), "{}", print(&merged));
+    assert_eq!(run(&program, &data, &x), [15.25 - 1.5 + 10.0 - (-5.25) + 4.0]);
+    assert_eq!(run(&merged, &data, &x), [33.0]);
+    let text = print(&merged);
+    assert_eq!(text.matches("sum ").count(), 1, "{text}");
+    assert_eq!(text.matches("add(").count() + text.matches("sub(").count(), 3, "{text}");
+}

@@ -2,10 +2,10 @@
 
 use super::LANES;
 use std::arch::x86_64::{
-    __m256d, __m512d, __mmask8, _mm_add_pd, _mm_add_sd, _mm_cvtsd_f64, _mm_unpackhi_pd, _mm256_add_pd,
-    _mm256_castpd256_pd128, _mm256_extractf128_pd, _mm512_castpd512_pd256, _mm512_extractf64x4_pd, _mm512_fmadd_pd,
-    _mm512_loadu_pd, _mm512_mask_storeu_pd, _mm512_mask3_fmadd_pd, _mm512_maskz_loadu_pd, _mm512_set1_pd,
-    _mm512_setzero_pd, _mm512_storeu_pd,
+    __m256d, __m512d, __mmask8, _MM_HINT_T0, _mm_add_pd, _mm_add_sd, _mm_cvtsd_f64, _mm_prefetch, _mm_unpackhi_pd,
+    _mm256_add_pd, _mm256_castpd256_pd128, _mm256_extractf128_pd, _mm512_castpd512_pd256, _mm512_extractf64x4_pd,
+    _mm512_fmadd_pd, _mm512_loadu_pd, _mm512_mask_storeu_pd, _mm512_mask3_fmadd_pd, _mm512_maskz_loadu_pd,
+    _mm512_set1_pd, _mm512_setzero_pd, _mm512_storeu_pd,
 };
 
 #[inline]
@@ -68,7 +68,11 @@ pub(super) unsafe fn dot(x: &[f64], b: &[f64], out: &mut [f64]) {
     }
 }
 
-/// Adds to `K` blocks of 8 columns, the last one masked.
+/// Bytes of a strip that may wait in the nearest cache beside the one at work.
+const NEAR: usize = 16 << 10;
+
+/// Adds to `K` blocks of 8 columns, the last one masked. Whoever streams a matrix reads the rows behind these next: they
+/// are fetched while arithmetic is done.
 ///
 /// # Safety
 /// `x` is the first column of the blocks in a matrix with rows of `d` elements, as many as `r` has.
@@ -82,9 +86,17 @@ unsafe fn axpy_blocks<const K: usize>(x: *const f64, d: usize, r: &[f64], acc: *
             let m = if k + 1 == K { mask } else { 0xFF };
             *s = _mm512_maskz_loadu_pd(m, acc.add(k * LANES));
         }
+        let ahead = r.len() * d;
+        let near = ahead * size_of::<f64>() <= NEAR;
         for (i, &factor) in r.iter().enumerate() {
             let f = _mm512_set1_pd(factor);
             let row = x.add(i * d);
+            if near {
+                for k in 0..K {
+                    // A hint: an address behind the matrix is not read.
+                    _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(ahead + k * LANES).cast());
+                }
+            }
             for (k, s) in sums.iter_mut().enumerate() {
                 let v = if k + 1 == K {
                     _mm512_maskz_loadu_pd(mask, row.add(k * LANES))
