@@ -51,7 +51,7 @@ pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 
 /// Checks a text, and binds the variables of a JSON text (`None`: no data).
 pub(crate) fn open(name: &str, text: &str, json: Option<&str>) -> Result<Opened, Refusal> {
-    bind(check_source_with(&root().join(name), text, None), json)
+    bind(check_source_with(Path::new(name), text, None), json)
 }
 
 /// The same, with an objective that is named beside the file, if there is one.
@@ -61,7 +61,7 @@ pub(crate) fn open_with(
     json: Option<&str>,
     objective: Option<&str>,
 ) -> Result<Opened, Refusal> {
-    bind(check_source_with(&root().join(name), text, objective.map(Command::Objective)), json)
+    bind(check_source_with(Path::new(name), text, objective.map(Command::Objective)), json)
 }
 
 fn bind(checking: Checking, json: Option<&str>) -> Result<Opened, Refusal> {
