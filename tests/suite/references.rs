@@ -165,7 +165,7 @@ fn small() -> Vec<Case> {
                 for k in 0..8_usize {
                     let mut log_q = zero();
                     let mut weights = zero();
-                    for z in [k & 1, k >> 1 & 1, k >> 2] {
+                    for z in [k & 1, (k >> 1) & 1, k >> 2] {
                         let q = flip(z, p[0][0]);
                         let w = bernoulli(z, 0.35) + normal(1.2, p[1][0] * int(z), 0.7) - q;
                         log_q = log_q + q;
@@ -226,12 +226,7 @@ fn small() -> Vec<Case> {
             },
             exact: &[],
             tolerance: 1e-10,
-            unbiased: &[
-                ("enum_reinforce", 0.1),
-                ("enum_mvd", 0.1),
-                ("reinforce_mvd", 0.1),
-                ("mvd_reinforce", 0.1),
-            ],
+            unbiased: &[("enum_reinforce", 0.1), ("enum_mvd", 0.1), ("reinforce_mvd", 0.1), ("mvd_reinforce", 0.1)],
             mutants: &["enum_scoreless", "enum_from_zero", "sample_baseline_mvd", "half_mvd_reinforce"],
         },
         Case {
