@@ -304,5 +304,21 @@ fn small() -> Vec<Case> {
             unbiased: &[("by_reinforce", 0.1), ("by_mvd", 0.1)],
             mutants: &["by_scoreless", "by_sample_baseline", "by_skewed_enum", "by_half_mvd"],
         },
+        Case {
+            file: "whole_vector",
+            objective: "elbo(vector(), GUIDE())",
+            at: vec![vector("a", vec![0.2, -0.3, 0.5])],
+            reference: |p| {
+                enumerate(&[2; 3], |z| {
+                    let q = (0..3).fold(zero(), |q, i| q + flip(z[i], p[0][i]));
+                    let prior = (0..3).fold(zero(), |sum, i| sum + bernoulli(z[i], [0.4, 0.5, 0.6][i]));
+                    (q, prior + normal(1.5, int(z[0]) * 0.5 - int(z[1]) * 0.8 + int(z[2]) * 1.1, 0.9))
+                })
+            },
+            exact: &["by_enum"],
+            tolerance: 1e-10,
+            unbiased: &[("by_reinforce", 0.05), ("by_mvd", 0.05)],
+            mutants: &["by_scoreless", "by_sample_baseline", "by_skewed_enum"],
+        },
     ]
 }
