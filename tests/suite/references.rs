@@ -165,7 +165,7 @@ fn small() -> Vec<Case> {
                 for k in 0..8_usize {
                     let mut log_q = zero();
                     let mut weights = zero();
-                    for z in [k & 1, k >> 1 & 1, k >> 2] {
+                    for z in [k & 1, (k >> 1) & 1, k >> 2] {
                         let q = flip(z, p[0][0]);
                         let w = bernoulli(z, 0.35) + normal(1.2, p[1][0] * int(z), 0.7) - q;
                         log_q = log_q + q;
@@ -303,6 +303,22 @@ fn small() -> Vec<Case> {
             tolerance: 1e-10,
             unbiased: &[("by_reinforce", 0.1), ("by_mvd", 0.1)],
             mutants: &["by_scoreless", "by_sample_baseline", "by_skewed_enum", "by_half_mvd"],
+        },
+        Case {
+            file: "whole_vector",
+            objective: "elbo(vector(), GUIDE())",
+            at: vec![vector("a", vec![0.2, -0.3, 0.5])],
+            reference: |p| {
+                enumerate(&[2; 3], |z| {
+                    let q = (0..3).fold(zero(), |q, i| q + flip(z[i], p[0][i]));
+                    let prior = (0..3).fold(zero(), |sum, i| sum + bernoulli(z[i], [0.4, 0.5, 0.6][i]));
+                    (q, prior + normal(1.5, int(z[0]) * 0.5 - int(z[1]) * 0.8 + int(z[2]) * 1.1, 0.9))
+                })
+            },
+            exact: &["by_enum"],
+            tolerance: 1e-10,
+            unbiased: &[("by_reinforce", 0.05), ("by_mvd", 0.05)],
+            mutants: &["by_scoreless", "by_sample_baseline", "by_skewed_enum"],
         },
     ]
 }
