@@ -185,7 +185,9 @@ pub fn eval(arguments: &Eval, output: &Output) -> Exit {
         let session = opened.session()?;
         let options =
             evaluation::EvalOptions { seed: arguments.run.seed, samples: arguments.samples, settings, backend };
-        let Some(expr) = &opened.checked.command else { return Err(session.refuse_with("E0690", "nothing to evaluate")) };
+        let Some(expr) = &opened.checked.command else {
+            return Err(session.refuse_with("E0690", "nothing to evaluate"));
+        };
         evaluation::run(&session, expr, &options)
     })();
     let found = match found {
