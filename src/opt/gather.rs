@@ -10,6 +10,9 @@ use crate::ir::core::{Atom, Block, Collector, Program, Stmt, Type, Var};
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 
+/// Statement number of a loop, and the sums of it that a tree adds up: sign, result number, variable.
+type Group = (usize, Vec<(bool, usize, Var)>);
+
 /// Gathers in every region of the step.
 pub fn gather(mut program: Program) -> Program {
     let mut uses: HashMap<Var, usize> = HashMap::new();
@@ -75,7 +78,7 @@ fn region(program: &mut Program, stmts: Vec<Stmt>, uses: &mut HashMap<Var, usize
         }
         let mut list = Vec::new();
         terms(&definitions, uses, result.into(), true, &mut list, true);
-        let mut groups: Vec<(usize, Vec<(bool, usize, Var)>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         let mut rest: Vec<(bool, Atom)> = Vec::new();
         for &(sign, a) in &list {
             match a.var().and_then(|v| Some((v, *sums.get(&v)?))) {
@@ -120,7 +123,7 @@ fn region(program: &mut Program, stmts: Vec<Stmt>, uses: &mut HashMap<Var, usize
         n += count;
         // Positions after this root have moved; those of loops before it have not.
         let shift = count - 1;
-        sums.values_mut().filter(|(at, _)| *at >= n - count + 1).for_each(|(at, _)| *at += shift);
+        sums.values_mut().filter(|(at, _)| *at > n - count).for_each(|(at, _)| *at += shift);
     }
     stmts
 }

@@ -1,7 +1,8 @@
 //! What depends on data alone leaves the step for `setup`: whole statements; data-only results of loops
 //! that also have others; and costly data-only values inside loops, as arrays over the loops they depend on. A value is
 //! costly if finding it again costs more than reading it; cheap ones stay, so that no array is made for one product.
-//! [`outward`] does the same within the step for costly values that depend on some of the loops around them only.
+//! Checks of data alone go too: a status of `setup` is that of every step. [`outward`] does the same within the step for
+//! costly values that depend on some of the loops around them only.
 
 use super::dynamic::dynamic_vars;
 use crate::ir::builder::Builder;
@@ -27,7 +28,7 @@ pub fn hoist(mut program: Program) -> Program {
     for stmt in step.stmts {
         let results = stmt.results();
         let known = stmt.free_vars().iter().all(|v| global.contains(v));
-        if known && !results.is_empty() && !draws(&stmt) && !checks(&stmt) {
+        if known && !draws(&stmt) && (!results.is_empty() || checks(&stmt)) {
             global.extend(&results);
             program.setup.push(stmt);
             continue;

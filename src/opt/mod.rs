@@ -50,6 +50,7 @@ const FUSE: Pass = Pass { name: "fuse", run: fuse::fuse };
 const UNROLL: Pass = Pass { name: "unroll", run: unroll::unroll };
 const FLATTEN: Pass = Pass { name: "flatten", run: flatten::flatten };
 const LIFT: Pass = Pass { name: "lift", run: lift::lift };
+const HOIST: Pass = Pass { name: "hoist", run: hoist::hoist };
 const INVARIANT: Pass = Pass { name: "invariant", run: invariant::invariant };
 
 /// Before differentiation: what makes the derivative smaller.
@@ -57,6 +58,7 @@ pub const BEFORE_AD: &[Pass] = &[
     Pass { name: "simplify", run: simplify_before },
     CSE,
     DCE,
+    HOIST,
     FLATTEN,
     Pass { name: "simplify", run: simplify_before },
     LIFT,
@@ -100,7 +102,7 @@ pub const AFTER_AD: &[Pass] = &[
     SIMPLIFY,
     CSE,
     INVARIANT,
-    Pass { name: "hoist", run: hoist::hoist },
+    HOIST,
     INVARIANT,
     SIMPLIFY,
     CSE,
