@@ -20,8 +20,20 @@ mod derivatives;
 mod known;
 #[path = "suite/large_references.rs"]
 mod large_references;
+#[path = "suite/laws.rs"]
+mod laws;
+#[path = "suite/ppl_stages.rs"]
+mod ppl_stages;
+#[path = "suite/pages.rs"]
+mod pages;
+#[path = "suite/programs.rs"]
+mod programs;
+#[path = "suite/redefined.rs"]
+mod redefined;
 #[path = "suite/references.rs"]
 mod references;
+#[path = "suite/replay.rs"]
+mod replay;
 #[path = "suite/stages.rs"]
 mod stages;
 #[path = "suite/tidiness.rs"]
@@ -45,6 +57,13 @@ fn main() {
         .collect();
     trials.extend(known::trials());
     trials.extend(gradients::trials());
+    trials.extend(laws::trials());
+    trials.extend(derivatives::trials());
+    trials.extend(commands::trials());
+    trials.extend(pages::trials());
+    trials.extend(redefined::trials());
+    trials.extend(replay::trials());
+    trials.extend(tidiness::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

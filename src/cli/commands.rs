@@ -8,12 +8,12 @@ use crate::base::source::Sources;
 use crate::data;
 use crate::diagnostic::{Diagnostic, codes, has_errors, render};
 use crate::driver::compile::Backend;
-use crate::driver::session::{Session, check_file, check_source, command_expr, read_text};
+use crate::driver::session::{Session, check_file, check_file_with, check_source, read_text};
 use crate::driver::{Refusal, Stage, bench as benches, eval as evaluation, grad as gradients, stages, test_items};
 use crate::runtime::executable::Array;
 use crate::syntax::parser::{NodeIds, parse_file};
 use crate::syntax::print;
-use crate::syntax::tree::Expr;
+use crate::types::Command;
 use crate::types::program::Checked;
 use serde_json::json;
 use std::collections::HashMap;
@@ -56,6 +56,15 @@ pub fn open(file: &Path, run: &Run, output: &Output) -> Result<Opened, Refusal> 
     open_text(file, run, output, |_| Ok(None))
 }
 
+/// The same, with the command line's expression, which is checked as part of the file.
+fn open_with(file: &Path, run: &Run, output: &Output, command: Option<Command<'_>>) -> Result<Opened, Refusal> {
+    let (checked, warnings) = check_file_with(file, command).require()?;
+    output.diagnostics(&warnings, &checked.sources);
+    let (data, data_files) = load_data(&checked, file, &run.data)?;
+    let sources = checked.sources.clone();
+    Ok(Opened { checked, data, sources, data_files })
+}
+
 /// The same, with a text that may take the file's place once it has been checked.
 pub fn open_text(
     file: &Path,
@@ -73,7 +82,11 @@ pub fn open_text(
     Ok(Opened { checked, data, sources, data_files })
 }
 
-fn load_data(checked: &Checked, file: &Path, given: &[String]) -> Result<(HashMap<String, Array>, Vec<String>), Refusal> {
+fn load_data(
+    checked: &Checked,
+    file: &Path,
+    given: &[String],
+) -> Result<(HashMap<String, Array>, Vec<String>), Refusal> {
     let refuse = |diagnostics| Refusal { diagnostics, sources: checked.sources.clone() };
     let mut paths = given.to_vec();
     if paths.is_empty()
@@ -84,14 +97,6 @@ fn load_data(checked: &Checked, file: &Path, given: &[String]) -> Result<(HashMa
     let raw = data::load(&paths).map_err(refuse)?;
     let bound = data::bind_program(checked, &raw).map_err(refuse)?;
     Ok((bound, paths))
-}
-
-/// The objective of the command line, if there is one; the sources then hold it.
-fn given_objective(opened: &mut Opened, text: Option<&str>) -> Result<Option<Expr>, Refusal> {
-    let Some(text) = text else { return Ok(None) };
-    let (expr, sources) = command_expr(&opened.checked, text)?;
-    opened.sources = sources;
-    Ok(Some(expr))
 }
 
 pub fn check(arguments: &Check, output: &Output) -> Exit {
@@ -115,12 +120,12 @@ pub fn grad(arguments: &Grad, output: &Output) -> Exit {
         return output.usage("`--samples` and `--particles` are at least 1");
     }
     let found = (|| {
-        let mut opened = open(&arguments.file, &arguments.run, output)?;
-        let given = given_objective(&mut opened, arguments.objective.as_deref())?;
+        let command = arguments.objective.as_deref().map(Command::Objective);
+        let opened = open_with(&arguments.file, &arguments.run, output, command)?;
         let settings = files::settings(&arguments.values)
             .map_err(|d| Refusal { diagnostics: vec![d], sources: opened.sources.clone() })?;
         let session = opened.session()?;
-        let objective = match &given {
+        let objective = match &opened.checked.command {
             Some(expr) => expr,
             None => {
                 let line = session.fit_line()?;
@@ -145,7 +150,11 @@ pub fn grad(arguments: &Grad, output: &Output) -> Exit {
             let rows: Vec<Vec<String>> =
                 found.gradient.iter().map(|(name, e)| vec![name.clone(), report::with_error(*e)]).collect();
             let how = if found.exact { "exact".to_string() } else { format!("{} samples", found.samples) };
-            format!("value  {}  ({how})\n\n{}", report::with_error(found.value), report::table(&["", "gradient"], &rows))
+            format!(
+                "value  {}  ({how})\n\n{}",
+                report::with_error(found.value),
+                report::table(&["", "gradient"], &rows)
+            )
         },
         || {
             let gradient: serde_json::Map<_, _> =
@@ -170,15 +179,14 @@ pub fn eval(arguments: &Eval, output: &Output) -> Exit {
         return output.usage("`--samples` is at least 1");
     }
     let found = (|| {
-        let mut opened = open(&arguments.file, &arguments.run, output)?;
-        let (expr, sources) = command_expr(&opened.checked, &arguments.expression)?;
-        opened.sources = sources;
+        let opened = open_with(&arguments.file, &arguments.run, output, Some(Command::Value(&arguments.expression)))?;
         let settings = files::settings(&arguments.values)
             .map_err(|d| Refusal { diagnostics: vec![d], sources: opened.sources.clone() })?;
         let session = opened.session()?;
         let options =
             evaluation::EvalOptions { seed: arguments.run.seed, samples: arguments.samples, settings, backend };
-        evaluation::run(&session, &expr, &options)
+        let Some(expr) = &opened.checked.command else { return Err(session.refuse_with("E0690", "nothing to evaluate")) };
+        evaluation::run(&session, expr, &options)
     })();
     let found = match found {
         Ok(found) => found,
@@ -307,11 +315,11 @@ fn stage_text(arguments: &Ir, stage: Stage, output: &Output) -> Result<String, R
         }
         Stage::Sites | Stage::Derived | Stage::Gradient | Stage::Core | Stage::Loops | Stage::Code => {}
     }
-    let mut opened = open(&arguments.file, &arguments.run, output)?;
-    let given = given_objective(&mut opened, arguments.objective.as_deref())?;
+    let command = arguments.objective.as_deref().map(Command::Objective);
+    let opened = open_with(&arguments.file, &arguments.run, output, command)?;
     let session = opened.session()?;
-    let (objective, particles) = match &given {
-        Some(expr) => (expr, arguments.particles.unwrap_or(1)),
+    let (objective, particles) = match &opened.checked.command {
+        Some(expr) => (&**expr, arguments.particles.unwrap_or(1)),
         None => {
             let line = session.fit_line()?;
             let particles = match arguments.particles {

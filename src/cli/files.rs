@@ -18,8 +18,8 @@ pub fn settings(values: &Values) -> Result<Settings, Diagnostic> {
     let mut settings = Settings::new();
     for path in &values.param_file {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Diagnostic::bare("E0501", format!("cannot read {name}: {e}")))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|e| Diagnostic::bare("E0501", format!("cannot read {name}: {e}")))?;
         let mut members = read_object(&name, &text)?;
         // A record of a run holds its parameters under a name.
         if let Some(Value::Object(inner)) = members.get("parameters") {
@@ -33,8 +33,9 @@ pub fn settings(values: &Values) -> Result<Settings, Diagnostic> {
         let Some((name, text)) = given.split_once('=') else {
             return Err(Diagnostic::bare("E0523", format!("`--set {given}`: expected NAME=VALUE")));
         };
-        let value: Value = serde_json::from_str(text.trim())
-            .map_err(|_| Diagnostic::bare("E0523", format!("`--set {given}`: `{text}` is no number and no array of numbers")))?;
+        let value: Value = serde_json::from_str(text.trim()).map_err(|_| {
+            Diagnostic::bare("E0523", format!("`--set {given}`: `{text}` is no number and no array of numbers"))
+        })?;
         settings.insert(name.trim().to_string(), array(name, &value)?);
     }
     Ok(settings)

@@ -77,10 +77,12 @@ fn finish(
         }
         let parameters = report::parameters_json(&outcome.parameters);
         if let Err(error) = files::write_fit(folder, &outcome.draws, &parameters, &record) {
-            output.refusal(&session.refuse(vec![Diagnostic::bare(
-                "E0513",
-                format!("cannot write into {}: {error}", folder.display()),
-            )]));
+            output.refusal(
+                &session.refuse(vec![Diagnostic::bare(
+                    "E0513",
+                    format!("cannot write into {}: {error}", folder.display()),
+                )]),
+            );
             return Exit::Wrong;
         }
     }
@@ -102,7 +104,10 @@ fn with_family(checked: &Checked, family: &str) -> Result<Option<String>, Refusa
         sources: checked.sources.clone(),
     };
     let [guide] = &checked.derived_guides[..] else {
-        return Err(refuse(format!("`--guide {family}`: the file has {} derived guides, not one", checked.derived_guides.len())));
+        return Err(refuse(format!(
+            "`--guide {family}`: the file has {} derived guides, not one",
+            checked.derived_guides.len()
+        )));
     };
     // Items hold the generated source in place of the alias; in the text the family stands before the model's call.
     let file = guide.model.span.file;

@@ -12,9 +12,9 @@ pub mod progress;
 pub mod report;
 pub mod strategies;
 
-use arguments::{Arguments, Command};
 use crate::diagnostic::Diagnostic;
 use crate::driver::Refusal;
+use arguments::{Arguments, Command};
 use clap::Parser as _;
 use output::Output;
 use std::process::ExitCode;

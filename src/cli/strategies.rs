@@ -67,7 +67,9 @@ fn stmt(s: &Stmt, walk: &mut Walk<'_>) {
         StmtKind::Sample { address, by, .. } => {
             let (strategy, why) = match (by, walk.checked.strategies.get(&s.id)) {
                 (Some(by), _) => (print::expr(by), "as written"),
-                (None, Some(chosen)) => (chosen.clone(), "the first of `prefer` that its distribution and its uses allow"),
+                (None, Some(chosen)) => {
+                    (chosen.clone(), "the first of `prefer` that its distribution and its uses allow")
+                }
                 (None, None) => return,
             };
             let address = match address {
@@ -131,7 +133,9 @@ impl Explanation {
             text.push_str(&format!("\n// derived\n{guide}"));
         }
         for substitute in &self.substitutes {
-            text.push_str(&format!("\nfit differentiates {substitute}: it estimates the objective with less variance\n"));
+            text.push_str(&format!(
+                "\nfit differentiates {substitute}: it estimates the objective with less variance\n"
+            ));
         }
         for biased in &self.biased {
             text.push_str(&format!("\n`{biased}` is declared biased\n"));

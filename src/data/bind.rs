@@ -120,7 +120,8 @@ fn missing(raw: &RawData, declaration: &Declaration) -> Diagnostic {
     }
     match names.iter().find(|n| n.eq_ignore_ascii_case(name)) {
         Some(near) => error.fix(format!("the data have `{near}`")),
-        None => error.note(format!("the data have {}", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "))),
+        None => error
+            .note(format!("the data have {}", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "))),
     }
 }
 
@@ -155,7 +156,10 @@ fn one(declaration: &Declaration, origin: &str, value: &RawValue, shape: &Shape)
     let place = |index: usize| format!("{name}{}", subscript(index, &shape.sizes));
     for (i, cell) in cells.iter().enumerate() {
         if let Cell::Text(text) = cell {
-            return Err(fail("E0505", format!("`{}` is {text:?}, expected {}", place(i), scalar_name(declaration.scalar))));
+            return Err(fail(
+                "E0505",
+                format!("`{}` is {text:?}, expected {}", place(i), scalar_name(declaration.scalar)),
+            ));
         }
         let absent = match cell {
             Cell::Missing => true,
@@ -195,7 +199,10 @@ fn one(declaration: &Declaration, origin: &str, value: &RawValue, shape: &Shape)
                     Cell::Real(x) => return Err(fail("E0505", format!("`{}` is {x}, expected an int", place(i)))),
                     Cell::Bool(b) => return Err(fail("E0505", format!("`{}` is {b}, expected an int", place(i)))),
                     Cell::Missing | Cell::Text(_) => {
-                        return Err(fail("E0507", format!("`{}` is missing (null or NaN); only reals may be", place(i))));
+                        return Err(fail(
+                            "E0507",
+                            format!("`{}` is missing (null or NaN); only reals may be", place(i)),
+                        ));
                     }
                 });
             }
@@ -210,14 +217,18 @@ fn one(declaration: &Declaration, origin: &str, value: &RawValue, shape: &Shape)
                     Cell::Int(n) => return Err(fail("E0505", format!("`{}` is {n}, expected a bool", place(i)))),
                     Cell::Real(x) => return Err(fail("E0505", format!("`{}` is {x}, expected a bool", place(i)))),
                     Cell::Missing | Cell::Text(_) => {
-                        return Err(fail("E0507", format!("`{}` is missing (null or NaN); only reals may be", place(i))));
+                        return Err(fail(
+                            "E0507",
+                            format!("`{}` is missing (null or NaN); only reals may be", place(i)),
+                        ));
                     }
                 });
             }
             Values::Bool(list)
         }
     };
-    check_bounds(&values, shape).map_err(|(i, value, bound)| fail("E0506", format!("`{}` is {value}, expected {bound}", place(i))))?;
+    check_bounds(&values, shape)
+        .map_err(|(i, value, bound)| fail("E0506", format!("`{}` is {value}, expected {bound}", place(i))))?;
     if let Values::Real(list) = &values {
         check_constraint(declaration.constraint, list, &shape.sizes).map_err(|(i, why)| {
             let at = if i < list.len() { place(i) } else { name.clone() };

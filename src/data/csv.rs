@@ -21,8 +21,13 @@ struct Table {
 pub fn read_with_header(origin: &str, text: &str, into: &mut RawData) -> Result<(), Diagnostic> {
     let table = table(origin, text)?;
     let Some(header) = &table.header else {
-        return Err(Diagnostic::bare("E0509", format!("{origin} has no header: its first row holds numbers"))
-            .fix(format!("say which columns are which variables: `--data X,y={origin}:1-{},{}`", table.width - 1, table.width)));
+        return Err(Diagnostic::bare("E0509", format!("{origin} has no header: its first row holds numbers")).fix(
+            format!(
+                "say which columns are which variables: `--data X,y={origin}:1-{},{}`",
+                table.width - 1,
+                table.width
+            ),
+        ));
     };
     // Columns of one variable must stand side by side.
     let mut groups: Vec<(String, Vec<usize>)> = Vec::new();

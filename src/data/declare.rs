@@ -197,7 +197,11 @@ impl Known<'_> {
                     let (Some(&size), [x]) = (array.shape.get(axis), at.values.as_slice()) else {
                         return Err(Unknown::Unsupported);
                     };
-                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked against the size")]
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "checked against the size"
+                    )]
                     let x = if *x >= 0.0 && x.fract() == 0.0 { *x as usize } else { usize::MAX };
                     if x >= size {
                         return Err(Unknown::Unsupported);
@@ -246,7 +250,9 @@ impl Known<'_> {
             },
             ItemKind::Const { value, .. } => inner.value(value),
             ItemKind::Fn(f) => match &f.body {
-                Block { stmts, value: Some(value), .. } if stmts.is_empty() && f.params.is_empty() => inner.value(value),
+                Block { stmts, value: Some(value), .. } if stmts.is_empty() && f.params.is_empty() => {
+                    inner.value(value)
+                }
                 _ => Err(Unknown::Unsupported),
             },
             _ => Err(Unknown::Unsupported),

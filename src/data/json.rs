@@ -33,7 +33,10 @@ pub fn read_object(origin: &str, text: &str) -> Result<serde_json::Map<String, V
         Value::Object(members) => Ok(members),
         other => Err(Diagnostic::bare(
             "E0502",
-            format!("{origin} holds {}, where an object with a member for each variable was expected", describe(&other)),
+            format!(
+                "{origin} holds {}, where an object with a member for each variable was expected",
+                describe(&other)
+            ),
         )),
     }
 }
@@ -107,8 +110,12 @@ fn collect(value: &Value, shape: &[usize], path: &mut Vec<usize>, cells: &mut Ve
                 path.pop();
             }
         }
-        (Value::Array(_), None) => return Err(format!("{} is an array where the elements before it are numbers", index(path))),
-        (_, Some(_)) => return Err(format!("{} is {} where the elements before it are arrays", index(path), describe(value))),
+        (Value::Array(_), None) => {
+            return Err(format!("{} is an array where the elements before it are numbers", index(path)));
+        }
+        (_, Some(_)) => {
+            return Err(format!("{} is {} where the elements before it are arrays", index(path), describe(value)));
+        }
         (Value::Number(n), None) => cells.push(match n.as_i64() {
             Some(n) => Cell::Int(n),
             None => Cell::Real(n.as_f64().unwrap_or(f64::NAN)),

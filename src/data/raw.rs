@@ -41,8 +41,11 @@ impl RawData {
     /// Adds a variable; a second value for a name is an error.
     pub fn insert(&mut self, name: &str, origin: &str, value: RawValue) -> Result<(), Diagnostic> {
         if let Some(first) = self.variables.get(name) {
-            return Err(Diagnostic::bare("E0511", format!("`{name}` is given twice, by {} and by {origin}", first.origin))
-                .fix("remove it from one of them"));
+            return Err(Diagnostic::bare(
+                "E0511",
+                format!("`{name}` is given twice, by {} and by {origin}", first.origin),
+            )
+            .fix("remove it from one of them"));
         }
         self.variables.insert(name.to_string(), RawVariable { origin: origin.to_string(), value });
         Ok(())

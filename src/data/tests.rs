@@ -59,7 +59,9 @@ fn missing_values_need_an_optional_type() {
     let mut optional = declare("y", Scalar::Real);
     optional.optional = true;
     for text in [r#"{"y": [1, null, "NaN"]}"#, r#"{"y": [1, NaN, null]}"#] {
-        let Values::Real(list) = bind_one(text, optional.clone(), sizes(&[3])).expect("bound").values else { panic!("reals") };
+        let Values::Real(list) = bind_one(text, optional.clone(), sizes(&[3])).expect("bound").values else {
+            panic!("reals")
+        };
         assert!(list[0] == 1.0 && list[1].is_nan() && list[2].is_nan());
         let (code, message) = refused(text, declare("y", Scalar::Real), sizes(&[3]));
         assert_eq!((code, message.as_str()), ("E0507", "`y[1]` is missing (null or NaN)"));
@@ -79,7 +81,10 @@ fn refusals_name_the_variable_and_what_was_found() {
         ("E0508", "data `x` is ragged: row [1] has 1 elements, the rows before it have 2".to_string())
     );
     assert_eq!(shape_of(r#"{"x": [1, [2]]}"#, &[2]).0, "E0508");
-    assert_eq!(refused(r#"{"x": [1, "a"]}"#, real(), sizes(&[2])), ("E0505", "`x[1]` is \"a\", expected a real".to_string()));
+    assert_eq!(
+        refused(r#"{"x": [1, "a"]}"#, real(), sizes(&[2])),
+        ("E0505", "`x[1]` is \"a\", expected a real".to_string())
+    );
     assert_eq!(refused(r#"{"x": 1.5}"#, int(), sizes(&[])), ("E0505", "`x` is 1.5, expected an int".to_string()));
     assert_eq!(refused(r#"{"X": 1}"#, real(), sizes(&[])), ("E0503", "data `x` is missing".to_string()));
     let bounded = Shape { sizes: vec![2, 2], lower: Some(Bound::One(0.0)), upper: Some(Bound::One(9.0)) };
@@ -100,7 +105,8 @@ fn broken_json_gives_line_and_column() {
 #[test]
 fn sizes_are_evaluated_in_order_and_all_errors_are_reported() {
     let raw = from_json(r#"{"N": 2, "y": [1, 2, 3], "z": [1, 2]}"#).expect("json");
-    let list = [declare("N", Scalar::Int), declare("y", Scalar::Real), declare("z", Scalar::Real), declare("w", Scalar::Real)];
+    let list =
+        [declare("N", Scalar::Int), declare("y", Scalar::Real), declare("z", Scalar::Real), declare("w", Scalar::Real)];
     let errors = bind(&raw, &list, |d, bound: &HashMap<String, Array>| {
         if d.name == "N" {
             return Ok(Some(Shape::default()));
@@ -138,10 +144,9 @@ fn csv_with_a_header() {
     assert_eq!(raw.names(), ["x", "y"]);
     let mut y = declare("y", Scalar::Real);
     y.optional = true;
-    let all = bind(&raw, &[declare("x", Scalar::Int), y], |d, _| {
-        Ok(Some(sizes(if d.name == "x" { &[2, 2] } else { &[2] })))
-    })
-    .expect("binds");
+    let all =
+        bind(&raw, &[declare("x", Scalar::Int), y], |d, _| Ok(Some(sizes(if d.name == "x" { &[2, 2] } else { &[2] }))))
+            .expect("binds");
     assert_eq!(all["x"], Array::int([2, 2], vec![1, 2, 4, 5]));
     let broken = |text: &str| read_with_header("d.csv", text, &mut RawData::default()).expect_err("broken");
     assert!(broken("x,y\n1,2\n3\n").message.contains("line 3"), "{}", broken("x,y\n1,2\n3\n").message);
@@ -173,5 +178,8 @@ fn what_the_command_line_names() {
         let given: Vec<String> = given.iter().map(|s| (*s).to_string()).collect();
         load(&given).expect_err("refused").iter().map(|e| e.code).collect::<Vec<_>>()
     };
-    assert_eq!(codes(&["none.json", "N=1", "N=2", "X,y=none.csv:1", "X=none.csv:1-"]), ["E0501", "E0511", "E0510", "E0510"]);
+    assert_eq!(
+        codes(&["none.json", "N=1", "N=2", "X,y=none.csv:1", "X=none.csv:1-"]),
+        ["E0501", "E0511", "E0510", "E0510"]
+    );
 }

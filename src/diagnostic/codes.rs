@@ -58,7 +58,10 @@ mod tests {
         for path in sources {
             let text = std::fs::read_to_string(&path).expect("source");
             for (at, _) in text.match_indices('"') {
-                let Some(code) = text.get(at + 1..at + 6).filter(|_| text.get(at + 6..).unwrap_or("").starts_with('"')) else { continue };
+                let Some(code) = text.get(at + 1..at + 6).filter(|_| text.get(at + 6..).unwrap_or("").starts_with('"'))
+                else {
+                    continue;
+                };
                 let digits = code.bytes().skip(1).all(|b| b.is_ascii_digit());
                 if digits && code.starts_with(['E', 'W']) {
                     assert!(page(code).is_some(), "{code} of {} has no page", path.display());

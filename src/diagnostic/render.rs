@@ -131,7 +131,14 @@ mod tests {
     fn text_shows_lines_labels_notes_and_fix() {
         let (diagnostic, sources) = example();
         let shown = text(&diagnostic, &sources, false);
-        for part in ["error[E0101]: expected an expression", "--> a.ppl:3:7", "θ ~ ~ normal(0, 1)", "after this", "note: a sample", "help: remove one"] {
+        for part in [
+            "error[E0101]: expected an expression",
+            "--> a.ppl:3:7",
+            "θ ~ ~ normal(0, 1)",
+            "after this",
+            "note: a sample",
+            "help: remove one",
+        ] {
             assert!(shown.contains(part), "{part}\n{shown}");
         }
         assert!(!shown.contains('\u{1b}'));

@@ -65,7 +65,8 @@ pub fn executable(program: &Program, data: &[Array], backend: Backend) -> Result
         }
         Backend::Machine { threads } => {
             let nests = lower::lower(program).map_err(|e| internal("lowering", e.to_string()))?;
-            let code = codegen::compile(nests, data, &pool(threads)).map_err(|e| internal("code generation", e.to_string()))?;
+            let code = codegen::compile(nests, data, &pool(threads))
+                .map_err(|e| internal("code generation", e.to_string()))?;
             Ok(Box::new(code))
         }
     }

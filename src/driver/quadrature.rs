@@ -22,7 +22,7 @@ pub enum Support {
 /// A bound in terms of the parameters of a distribution.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    item: DistItem,
+    item: Box<DistItem>,
     expr: Expr,
 }
 
@@ -69,7 +69,8 @@ pub fn support(call: &Expr, checked: &Checked) -> Result<Support, String> {
     if !sizes.is_empty() {
         return Err(unknown());
     }
-    let bound = |side: &Option<Box<Expr>>| side.as_ref().map(|e| Bound { item: item.clone(), expr: (**e).clone() });
+    let bound =
+        |side: &Option<Box<Expr>>| side.as_ref().map(|e| Bound { item: Box::new(item.clone()), expr: (**e).clone() });
     let (lower, upper) = bounds.as_ref().map_or((None, None), |b| (bound(&b.lower), bound(&b.upper)));
     match (name.text.as_str(), lower, upper) {
         ("real", lower, upper) => Ok(Support::Interval { lower, upper }),

@@ -12,7 +12,7 @@ use crate::specialize::programs::{self, Options};
 use crate::syntax::parser::{NodeIds, parse_expr};
 use crate::syntax::tree::{Expr, ExprKind, FitLine, ItemKind, Name};
 use crate::types::program::{Checked, DerivedGuide};
-use crate::types::{World, check_with_sources};
+use crate::types::{Command, World, check_with_command, check_with_sources};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,19 +36,26 @@ pub struct Checking {
 
 /// Reads and checks a file.
 pub fn check_file(path: &Path) -> Checking {
-    let text = match read_text(path) {
-        Ok(text) => text,
-        Err(d) => return Checking { checked: None, diagnostics: vec![d], sources: Arc::default() },
-    };
-    let folder = Folder(path.parent().map(Path::to_path_buf).unwrap_or_default());
-    let (checked, diagnostics, sources) = check_with_sources(&path.display().to_string(), &text, &folder);
-    Checking { checked, diagnostics, sources }
+    check_file_with(path, None)
+}
+
+/// Reads and checks a file, and the command line's expression with it.
+pub fn check_file_with(path: &Path, command: Option<Command<'_>>) -> Checking {
+    match read_text(path) {
+        Ok(text) => check_source_with(path, &text, command),
+        Err(d) => Checking { checked: None, diagnostics: vec![d], sources: Arc::default() },
+    }
 }
 
 /// Checks a text that stands for a file's.
 pub fn check_source(path: &Path, text: &str) -> Checking {
+    check_source_with(path, text, None)
+}
+
+/// The same, with a command's expression.
+pub fn check_source_with(path: &Path, text: &str, command: Option<Command<'_>>) -> Checking {
     let folder = Folder(path.parent().map(Path::to_path_buf).unwrap_or_default());
-    let (checked, diagnostics, sources) = check_with_sources(&path.display().to_string(), text, &folder);
+    let (checked, diagnostics, sources) = check_with_command(&path.display().to_string(), text, &folder, command);
     Checking { checked, diagnostics, sources }
 }
 
@@ -257,7 +264,8 @@ pub fn scalar_names(name: &str, shape: &[usize]) -> Vec<String> {
         .collect()
 }
 
-/// An expression given on the command line, to be read in the main module; with the sources that its spans are in.
+/// An expression that is read in the main module but not checked, for one whose names the file mentions; with the sources
+/// that its spans are in. What a user writes on the command line goes through [`check_file_with`].
 pub fn command_expr(checked: &Checked, text: &str) -> Result<(Expr, Arc<Sources>), Refusal> {
     let mut sources = (*checked.sources).clone();
     let file: FileId = sources.add("the command line", text, false);

@@ -86,8 +86,12 @@ pub fn run(
         let ItemKind::Test { name, body } = &entry.item.kind else { continue };
         let options = TestOptions { seed: options.seed ^ seed_of(name), ..options.clone() };
         let mut place = Place { checked, data, path, options, before: String::new() };
-        let mut case =
-            Case { name: name.clone(), line: checked.sources.line_column(entry.item.span).0, assertions: 0, failures: Vec::new() };
+        let mut case = Case {
+            name: name.clone(),
+            line: checked.sources.line_column(entry.item.span).0,
+            assertions: 0,
+            failures: Vec::new(),
+        };
         block(body, &mut place, &mut case);
         cases.push(case);
     }
@@ -169,7 +173,9 @@ fn with_expr<T>(
 }
 
 fn near(args: &[Arg], place: &Place<'_>) -> Result<(), String> {
-    let [a, b, tolerance] = args else { return Err("`near` takes a value, what is expected, and a tolerance".to_string()) };
+    let [a, b, tolerance] = args else {
+        return Err("`near` takes a value, what is expected, and a tolerance".to_string());
+    };
     let numbers = |arg: &Arg| -> Result<Vec<f64>, String> {
         let report = evaluate(&print::expr(&arg.value), place)?;
         Ok(report.leaves.iter().flat_map(|l| l.values.iter().map(|v| v.mean)).collect())
@@ -198,7 +204,9 @@ fn normalized(args: &[Arg], place: &Place<'_>) -> Result<(), String> {
             let lower = scalar(&lower.text(&arg.value), place)?;
             total_of_counts(&text, lower, place)?
         }
-        quadrature::Support::Enumerable => scalar(&format!("sum(for x in support({text}) {{ prob({text}, x) }})"), place)?,
+        quadrature::Support::Enumerable => {
+            scalar(&format!("sum(for x in support({text}) {{ prob({text}, x) }})"), place)?
+        }
         quadrature::Support::Interval { lower, upper } => {
             let bound = |side: Option<quadrature::Bound>, otherwise: f64| match side {
                 Some(bound) => scalar(&bound.text(&arg.value), place),
@@ -208,11 +216,15 @@ fn normalized(args: &[Arg], place: &Place<'_>) -> Result<(), String> {
             let nodes = quadrature::nodes(lower, upper);
             let points: Vec<String> = nodes.iter().map(|n| format!("{:?}", n.point)).collect();
             let count = points.len();
-            let program =
-                format!("{{ let nodes = [{}]\n for i in 0..{count} {{ log_prob({text}, nodes[i]) }} }}", points.join(", "));
+            let program = format!(
+                "{{ let nodes = [{}]\n for i in 0..{count} {{ log_prob({text}, nodes[i]) }} }}",
+                points.join(", ")
+            );
             let report = evaluate(&program, place)?;
             let logs = report.leaves.iter().flat_map(|l| l.values.iter());
-            logs.zip(&nodes).map(|(log, node)| if log.mean == f64::NEG_INFINITY { 0.0 } else { log.mean.exp() * node.weight }).sum()
+            logs.zip(&nodes)
+                .map(|(log, node)| if log.mean == f64::NEG_INFINITY { 0.0 } else { log.mean.exp() * node.weight })
+                .sum()
         }
     };
     let close = (total - 1.0).abs() <= 1e-6;
@@ -261,7 +273,9 @@ fn unbiased(args: &[Arg], place: &Place<'_>) -> Result<(), String> {
     let ([objective, reference], Some(at)) = (functions.as_slice(), at) else {
         return Err("`unbiased` takes an objective, a reference, and `at: θ`".to_string());
     };
-    let ExprKind::Lambda { params, .. } = &objective.kind else { return Err("the objective must be a lambda".to_string()) };
+    let ExprKind::Lambda { params, .. } = &objective.kind else {
+        return Err("the objective must be a lambda".to_string());
+    };
     let values: Vec<&Expr> = match &at.kind {
         ExprKind::Tuple(list) if params.len() != 1 => list.iter().collect(),
         _ => vec![at],
@@ -402,8 +416,7 @@ fn refuses(check: &Expr, program: &RefusedProgram, place: &Place<'_>) -> Result<
         text.push('\n');
     }
     let found = check_source(place.path, &text);
-    let codes: Vec<&str> =
-        found.diagnostics.iter().filter(|d| d.severity == Severity::Error).map(|d| d.code).collect();
+    let codes: Vec<&str> = found.diagnostics.iter().filter(|d| d.severity == Severity::Error).map(|d| d.code).collect();
     if codes.contains(&code.as_str()) {
         return Ok(());
     }

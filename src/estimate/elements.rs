@@ -1,8 +1,8 @@
 //! Elements of arrays, evaluated anew: reads through collected loops, joined pieces, reshapes and contractions, and folds
 //! over inner indices.
 
-use super::tree;
 use super::pull::{Env, Interrupt, Pull, Pulled, UNROLL_LIMIT, fail, too_many, unravel};
+use super::tree;
 use crate::ir::core::{Atom, Block, Collector, Contract, For, Prim, Scalar, Stmt, Var};
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};

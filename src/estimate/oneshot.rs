@@ -55,6 +55,7 @@ impl Deriver<'_> {
         }
         for site in replaced.into_iter().rev() {
             for stopped in &site.stopped {
+                self.name_terms(&mut stmts, &mut HashSet::new());
                 stmts = self.companions(stmts, &site, stopped, several)?;
             }
         }
@@ -107,6 +108,33 @@ impl Deriver<'_> {
         let at = path.last().map_or(0, |p| p.0);
         list.splice(at..=at, new);
         Ok((!stopped.is_empty()).then_some(Replaced { values, stopped, entry: sample.entry }))
+    }
+
+    /// Gives each term a variable of its own, defined in the list it stands in: a literal in a branch, or a variable from
+    /// outside it, is then known to depend on the branch's condition, and no two terms are taken for each other.
+    fn name_terms(&mut self, stmts: &mut Vec<Stmt>, seen: &mut HashSet<Var>) {
+        let mut own: HashSet<Var> = HashSet::new();
+        let mut out = Vec::with_capacity(stmts.len());
+        for mut stmt in std::mem::take(stmts) {
+            if let Stmt::Term(atom) = &mut stmt {
+                if !atom.var().is_some_and(|v| own.contains(&v) && seen.insert(v)) {
+                    let name = self.program.new_var(Type::REAL, None);
+                    if atom.var().is_some_and(|v| self.zero_terms.contains(&v)) {
+                        self.zero_terms.insert(name);
+                    }
+                    seen.insert(name);
+                    out.push(self.named_copy(name, *atom));
+                    *atom = name.into();
+                }
+            } else {
+                own.extend(stmt.results());
+                for region in stmt.regions_mut() {
+                    self.name_terms(&mut region.stmts, seen);
+                }
+            }
+            out.push(stmt);
+        }
+        *stmts = out;
     }
 
     /// `result = value`, in an operation that the optimiser removes.

@@ -314,7 +314,9 @@ impl<'a, 'b> Pull<'a, 'b> {
             (Op::ISub, &[x, Atom::Int(b)]) => return self.op(Op::IAdd, &[x, Atom::Int(b.wrapping_neg())]),
             (Op::IMul, &[Atom::Int(a), Atom::Int(b)]) => return Atom::Int(a.wrapping_mul(b)),
             (Op::IMul, &[x, Atom::Int(1)] | &[Atom::Int(1), x]) | (Op::IDiv, &[x, Atom::Int(1)]) => return x,
-            (Op::IMul, &[_, Atom::Int(0)] | &[Atom::Int(0), _]) | (Op::IMod, &[_, Atom::Int(1)]) => return Atom::Int(0),
+            (Op::IMul, &[_, Atom::Int(0)] | &[Atom::Int(0), _]) | (Op::IMod, &[_, Atom::Int(1)]) => {
+                return Atom::Int(0);
+            }
             (Op::IMod, &[Atom::Int(a), Atom::Int(b)]) if b > 0 => return Atom::Int(a.rem_euclid(b)),
             (Op::IMax, &[Atom::Int(a), Atom::Int(b)]) => return Atom::Int(a.max(b)),
             (Op::IMin, &[Atom::Int(a), Atom::Int(b)]) => return Atom::Int(a.min(b)),

@@ -568,6 +568,8 @@ impl<'a> Machine<'a> {
         let before: Vec<Value<'a>> = cells.iter().map(|&c| self.cells[c].clone()).collect();
         let calls = self.calls.len();
         let mut names: Option<Vec<super::address::PieceKey>> = None;
+        // A branch of a plain function adds nothing, and may stand in a loop that takes no score.
+        let scored = std::cell::Cell::new(false);
         let mut one = |m: &mut Machine<'a>, run: &mut dyn FnMut(&mut Machine<'a>) -> R<Value<'a>>| -> R<Value<'a>> {
             for (&c, v) in cells.iter().zip(&before) {
                 m.cells[c] = v.clone();
@@ -577,6 +579,7 @@ impl<'a> Machine<'a> {
             let value = run(m);
             let inner = m.restore_score(score);
             let value = value?;
+            scored.set(scored.get() || inner != Atom::Real(0.0));
             let (keys, pieces) = m.take_pieces(&mark);
             match &names {
                 None => names = Some(keys),
@@ -609,7 +612,7 @@ impl<'a> Machine<'a> {
             self.cells[c] = parts[1 + k].clone();
         }
         if let Value::Scalar(score) = parts[1 + cells.len()]
-            && score != Atom::Real(0.0)
+            && scored.get()
         {
             self.score(score);
         }

@@ -4,8 +4,8 @@
 //! `if(a){b}else{c}` prints as `if a { b } else { c }`.
 
 use super::tree::{
-    Address, Arg, BinaryOp, Block, Bounds, Expr, ExprKind, File, ForRange, IndexExpr, Item, MatchPattern, Name, Pattern,
-    Stmt, StmtKind, TypeExpr, TypeKind,
+    Address, Arg, BinaryOp, Block, Bounds, Expr, ExprKind, File, ForRange, IndexExpr, Item, MatchPattern, Name,
+    Pattern, Stmt, StmtKind, TypeExpr, TypeKind,
 };
 
 mod items;

@@ -2,7 +2,7 @@
 
 use super::annotation::{Purpose, named};
 use super::context::{Checker, How, OriginKind};
-use super::load::{World, load};
+use super::load::{Command, World, load};
 use super::poly::Poly;
 use super::program::{Checked, ItemId, ModuleId};
 use super::value::{Base, DistVal, Env, GenVal, Kind, Mode, Num, Support, Val};
@@ -32,7 +32,17 @@ pub fn check_with_sources(
     text: &str,
     world: &dyn World,
 ) -> (Option<Checked>, Vec<Diagnostic>, Arc<crate::base::source::Sources>) {
-    let loaded = load(name, text, world);
+    check_with_command(name, text, world, None)
+}
+
+/// The same with an expression that is checked as part of the file; [`Checked::command`] holds it.
+pub fn check_with_command(
+    name: &str,
+    text: &str,
+    world: &dyn World,
+    command: Option<Command<'_>>,
+) -> (Option<Checked>, Vec<Diagnostic>, Arc<crate::base::source::Sources>) {
+    let loaded = load(name, text, world, command);
     let work = move || {
         let mut checker = Checker::new(loaded);
         let checked = checker.program();
@@ -102,6 +112,7 @@ impl Checker {
             obligations: self.obligations.values().cloned().collect(),
             bound_tests: self.bound_tests.clone(),
             types,
+            command: self.loaded.command.as_ref().map(|c| c.0.clone()),
         })
     }
 
@@ -280,6 +291,15 @@ impl Checker {
             }
             self.check_item(id, &entry.item, entry.module);
         }
+        if let Some((expr, objective)) = self.loaded.command.clone() {
+            let mode = if objective { Mode::Pure } else { Mode::Sampler };
+            let mut env = Env::new(self.loaded.main, mode);
+            if objective {
+                self.check_objective(&expr, &mut env);
+            } else {
+                self.expr(&expr, &mut env);
+            }
+        }
     }
 
     fn check_item(&mut self, id: ItemId, item: &Item, module: ModuleId) {
@@ -397,24 +417,29 @@ impl Checker {
         }
     }
 
-    fn check_fit(&mut self, line: &FitLine, env: &mut Env) {
-        let value = self.expr(&line.objective, env);
+    /// What is fitted, or differentiated: a number.
+    fn check_objective(&mut self, objective: &Expr, env: &mut Env) {
+        let value = self.expr(objective, env);
         match &value {
             Val::Num(n) if n.dims.is_empty() && n.base != Base::Bool => {}
             Val::Unknown => {}
             Val::Fn(_) => self.report(
-                Diagnostic::error("E0204", line.objective.span, "an objective needs its arguments")
+                Diagnostic::error("E0204", objective.span, "an objective needs its arguments")
                     .label("a function")
-                    .fix(format!("`fit {}(model(), q)`", self.text_of(line.objective.span))),
+                    .fix(format!("`fit {}(model(), q)`", self.text_of(objective.span))),
             ),
             other => {
                 let found = self.describe(other);
                 self.report(
-                    Diagnostic::error("E0204", line.objective.span, format!("`fit` takes an estimate, not {found}"))
+                    Diagnostic::error("E0204", objective.span, format!("`fit` takes an estimate, not {found}"))
                         .label(format!("this is {found}")),
                 );
             }
         }
+    }
+
+    fn check_fit(&mut self, line: &FitLine, env: &mut Env) {
+        self.check_objective(&line.objective, env);
         for over in &line.over {
             let ExprKind::Call { args, .. } = &over.kind else {
                 self.report(Diagnostic::error("E0205", over.span, "`over` takes `params(g)`").label("here"));

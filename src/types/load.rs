@@ -5,8 +5,8 @@ use super::library;
 use super::program::{ItemEntry, ItemId, Items, Module, ModuleId};
 use crate::base::source::{FileId, Sources, Span};
 use crate::diagnostic::Diagnostic;
-use crate::syntax::parser::{NodeIds, parse_file};
-use crate::syntax::tree::{Item, ItemKind, Name};
+use crate::syntax::parser::{NodeIds, parse_expr, parse_file};
+use crate::syntax::tree::{Expr, Item, ItemKind, Name};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -42,12 +42,26 @@ pub struct Loaded {
     library: HashSet<u32>,
     wanted: Vec<String>,
     seen: HashSet<String>,
+    /// The command's expression, and whether it is an objective.
+    pub command: Option<(Arc<Expr>, bool)>,
 }
 
-/// Reads the program whose main file has this text.
-pub fn load(name: &str, text: &str, world: &dyn World) -> Loaded {
+/// An expression beside the file, read as if it stood in it: one of the command line.
+#[derive(Clone, Copy, Debug)]
+pub enum Command<'a> {
+    /// To be differentiated or printed, as what a `fit` line names.
+    Objective(&'a str),
+    /// To be evaluated.
+    Value(&'a str),
+}
+
+/// Reads the program whose main file has this text, and the command.
+pub fn load(name: &str, text: &str, world: &dyn World, command: Option<Command<'_>>) -> Loaded {
     let mut loaded = Loaded::default();
     loaded.main = loaded.user_file(name, text, world);
+    if let Some(command) = command {
+        loaded.command(command);
+    }
     loaded.wanted.push("prefer".to_owned());
     loaded.wanted.push("real".to_owned());
     loaded.settle();
@@ -55,6 +69,22 @@ pub fn load(name: &str, text: &str, world: &dyn World) -> Loaded {
 }
 
 impl Loaded {
+    fn command(&mut self, command: Command<'_>) {
+        let (text, objective) = match command {
+            Command::Objective(text) => (text, true),
+            Command::Value(text) => (text, false),
+        };
+        let file = self.sources.add("the command line", text, false);
+        match parse_expr(&self.sources, file, &mut self.ids) {
+            Ok(expr) => {
+                let own = self.items.modules[self.main.0 as usize].scope.keys().cloned().collect();
+                self.mention(text, &own);
+                self.command = Some((Arc::new(expr), objective));
+            }
+            Err(diagnostics) => self.diagnostics.extend(diagnostics),
+        }
+    }
+
     fn user_file(&mut self, name: &str, text: &str, world: &dyn World) -> ModuleId {
         let file = self.sources.add(name, text, false);
         let (module, parsed) = self.module(file, name, false);

@@ -30,5 +30,5 @@ pub mod value;
 #[cfg(test)]
 mod tests;
 
-pub use check::{check, check_with_sources, print_types};
-pub use load::{Alone, World, load};
+pub use check::{check, check_with_command, check_with_sources, print_types};
+pub use load::{Alone, Command, World, load};

@@ -108,4 +108,6 @@ pub struct Checked {
     pub bound_tests: Vec<BoundTest>,
     /// Trace types, kinds and decisions as text (`--stage types`).
     pub types: String,
+    /// The expression that was checked with the file ([`super::check_with_command`]).
+    pub command: Option<Arc<Expr>>,
 }

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let checks: [(&str, fn() -> Result<(), String>); 6] = [
+    let checks: [(&str, fn() -> Result<(), String>); 7] = [
         ("a_fit_is_the_same_for_any_number_of_threads", threads),
         ("exit_statuses", statuses),
         ("every_refusal_has_a_code_and_a_place", refusals),
         ("results_that_cannot_be_written_are_E0513", unwritable),
         ("a_value_that_is_no_number_is_E0603", no_number),
+        ("expressions_of_the_command_line_are_checked", expressions),
         ("every_stage_prints", stages),
     ];
     checks.into_iter().map(|(name, check)| Trial::test(format!("command::{name}"), move || Ok(check()?))).collect()
@@ -124,6 +125,22 @@ fn refused(arguments: &[&str], code: &str) -> Result<(), String> {
 fn unwritable() -> Result<(), String> {
     let file = written("a_file", "not a folder")?.join("results").display().to_string();
     refused(&["fit", "examples/eight_schools.ppl", "--steps", "20", "--draws", "1000", "--out", &file], "E0513")
+}
+
+/// What the file does not mention of the library is found; what would be biased in the file is refused here too.
+fn expressions() -> Result<(), String> {
+    let example = "examples/eight_schools.ppl";
+    let found = json(&["grad", example, "iwelbo(schools(), q, 3)", "--samples", "2"])?;
+    if found.get("gradient").and_then(Value::as_object).is_none_or(|g| g.len() < 10) {
+        return Err(format!("no gradient: {found}"));
+    }
+    let found = json(&["eval", example, "log_sum_exp([0, 0])"])?;
+    if found.get("value").and_then(Value::as_f64).is_none_or(|x| (x - 2f64.ln()).abs() > 1e-12) {
+        return Err(format!("not log 2: {found}"));
+    }
+    refused(&["grad", example, "log(elbo(schools(), q))"], "E0305")?;
+    refused(&["eval", example, "nromal_cdf(1)"], "E0201")?;
+    refused(&["eval", example, "1 + + 2"], "E01")
 }
 
 fn no_number() -> Result<(), String> {

@@ -174,7 +174,13 @@ pub(crate) fn integrate(ends: &[f64], f: impl Fn(f64) -> Dual) -> Dual {
         for k in 0..=STEPS {
             let weight = if k == 0 || k == STEPS { 1.0 } else { 2.0 + 2.0 * (k % 2) as f64 };
             // At a jump each piece takes its own side.
-            let nudge = if k == 0 { 1e-12 } else if k == STEPS { -1e-12 } else { 0.0 };
+            let nudge = if k == 0 {
+                1e-12
+            } else if k == STEPS {
+                -1e-12
+            } else {
+                0.0
+            };
             total = total + f(piece[0] + h * k as f64 + nudge) * (weight * h / 3.0);
         }
     }

@@ -8,10 +8,10 @@
 use crate::dual::{Dual, real};
 use crate::references;
 use libtest_mimic::Trial;
+use provi::driver::Refusal;
 use provi::driver::compile::Backend;
 use provi::driver::grad::{self, GradOptions, GradReport, Settings};
 use provi::driver::session::{Session, check_file, command_expr};
-use provi::driver::Refusal;
 use provi::inference::summary::Estimate;
 use provi::runtime::executable::{Array, Values};
 use std::collections::HashMap;
@@ -107,8 +107,9 @@ fn expected(case: &Case) -> (f64, Vec<(String, f64)>) {
                 .iter()
                 .enumerate()
                 .map(|(j, p)| {
-                    let one = |(i, &value): (usize, &f64)| {
-                        Dual { value, slope: if j == k && i == element { 1.0 } else { 0.0 } }
+                    let one = |(i, &value): (usize, &f64)| Dual {
+                        value,
+                        slope: if j == k && i == element { 1.0 } else { 0.0 },
                     };
                     p.values.iter().enumerate().map(one).collect()
                 })

@@ -60,8 +60,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "elbo(chains(), GUIDE())",
             vec![vector("a", cosines(20)), vector("b", values(|i| 0.3 * i - 1.0, 8))],
             |p| {
-                let seen =
-                    |i: usize, t: usize, x| normal(0.5 + (0.7 * t as f64 + i as f64).sin(), int(x) * 1.2, 0.9);
+                let seen = |i: usize, t: usize, x| normal(0.5 + (0.7 * t as f64 + i as f64).sin(), int(x) * 1.2, 0.9);
                 (0..8).fold(zero(), |sum, i| {
                     sum + chain(
                         20,

@@ -179,9 +179,34 @@ fn declared(session: &Session<'_>, program: &Program) -> Result<Vec<f64>, String
 
 /// Every assertion's expressions.
 fn stdlib_bits(text: &str) -> Result<(), String> {
+    let mut compared = 0;
+    assertions(text, &mut |session, name, asserted| {
+        let (program, params) = match asserted {
+            Asserted::Value(program, params) => (program, params),
+            Asserted::Objective(program, params) => {
+                (compile::with_gradient(program).map_err(|d| said(&session.refuse(d)))?, params)
+            }
+        };
+        compared += 1;
+        same_bits(&program, &session.data_of(&program), &params).map_err(|e| format!("{name}: {e}"))
+    })?;
+    if compared == 0 && text.contains("near(") { Err("nothing was compared".to_owned()) } else { Ok(()) }
+}
+
+/// What an assertion evaluates, with its parameters.
+pub(crate) enum Asserted {
+    /// Ready to run.
+    Value(Program, Vec<f64>),
+    /// Derived, not yet differentiated.
+    Objective(Program, Vec<f64>),
+}
+
+type Visit<'a> = dyn FnMut(&Session<'_>, &str, Asserted) -> Result<(), String> + 'a;
+
+/// Both sides of every `near` and `unbiased` of a file's tests.
+pub(crate) fn assertions(text: &str, visit: &mut Visit<'_>) -> Result<(), String> {
     let opened = open("test.ppl", text, None).map_err(|r| said(&r))?;
     let session = opened.session().map_err(|r| said(&r))?;
-    let mut compared = 0;
     for entry in session.checked.items.items.iter().filter(|e| e.module == session.checked.main) {
         let ItemKind::Test { name, body } = &entry.item.kind else { continue };
         let mut before: Vec<Stmt> = Vec::new();
@@ -193,21 +218,24 @@ fn stdlib_bits(text: &str) -> Result<(), String> {
             let ExprKind::Call { callee, args } = &check.kind else { continue };
             let ExprKind::Name(assertion) = &callee.kind else { continue };
             let parts: Vec<Expr> = args.iter().map(|a| in_scope(&before, &a.value)).collect();
-            let programs = match (assertion.as_str(), parts.as_slice()) {
-                ("near", [a, b, ..]) => vec![value(&session, a)?, value(&session, b)?],
-                ("unbiased", [a, b, _]) => [(a, &args[0].value), (b, &args[1].value)]
-                    .into_iter()
-                    .map(|(whole, lambda)| gradient_at(&session, whole, lambda, &args[2].value))
-                    .collect::<Result<Vec<_>, String>>()?,
-                _ => continue,
-            };
-            for (program, params) in programs {
-                same_bits(&program, &session.data_of(&program), &params).map_err(|e| format!("{name}: {e}"))?;
-                compared += 1;
+            match (assertion.as_str(), parts.as_slice()) {
+                ("near", [a, b, ..]) => {
+                    for side in [a, b] {
+                        let (program, params) = value(&session, side)?;
+                        visit(&session, name, Asserted::Value(program, params))?;
+                    }
+                }
+                ("unbiased", [a, b, _]) => {
+                    for (whole, lambda) in [(a, &args[0].value), (b, &args[1].value)] {
+                        let (program, params) = objective_at(&session, whole, lambda, &args[2].value)?;
+                        visit(&session, name, Asserted::Objective(program, params))?;
+                    }
+                }
+                _ => {}
             }
         }
     }
-    if compared == 0 && text.contains("near(") { Err("nothing was compared".to_owned()) } else { Ok(()) }
+    Ok(())
 }
 
 fn in_scope(before: &[Stmt], expr: &Expr) -> Expr {
@@ -228,8 +256,8 @@ fn value(session: &Session<'_>, expr: &Expr) -> Result<Ready, String> {
     Ok((program, params))
 }
 
-/// Value and gradient of a lambda at scalars.
-fn gradient_at(session: &Session<'_>, whole: &Expr, lambda: &Expr, at: &Expr) -> Result<Ready, String> {
+/// A lambda as an objective, at the values that follow `at:`.
+fn objective_at(session: &Session<'_>, whole: &Expr, lambda: &Expr, at: &Expr) -> Result<Ready, String> {
     let ExprKind::Lambda { params, .. } = &lambda.kind else { return Err("not a lambda".to_owned()) };
     let parts: Vec<&Expr> = if let ExprKind::Tuple(parts) = &at.kind { parts.iter().collect() } else { vec![at] };
     let mut arguments = Vec::new();
@@ -242,8 +270,7 @@ fn gradient_at(session: &Session<'_>, whole: &Expr, lambda: &Expr, at: &Expr) ->
     }
     let failed = |d| said(&session.refuse(d));
     let sited = specialised::objective_at(&session.bound, whole, &arguments).map_err(failed)?;
-    let program = compile::with_gradient(compile::derived(sited).map_err(failed)?).map_err(failed)?;
-    Ok((program, point))
+    Ok((compile::derived(sited).map_err(failed)?, point))
 }
 
 fn generated_bits(seeds: std::ops::Range<u64>) -> Result<(), String> {

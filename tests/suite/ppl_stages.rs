@@ -1,12 +1,12 @@
 //! The blocks of a case whose program is a `ppl` block: what each command of Provi makes of it.
 
 use crate::inputs;
-use crate::programs::{Opened, open, said};
+use crate::programs::{Opened, open_with, said};
 use crate::stages::Case;
 use provi::driver::compile::Backend;
 use provi::driver::fit::FitOptions;
 use provi::driver::grad::{GradOptions, Settings};
-use provi::driver::session::{Session, command_expr};
+use provi::driver::session::Session;
 use provi::driver::test_items::{self, TestOptions};
 use provi::driver::{Refusal, Stage, fit, grad, stages};
 use provi::inference::fit::Silent;
@@ -21,7 +21,7 @@ const SAMPLES: usize = 4;
 fn opened(case: &Case) -> Result<Opened, String> {
     let text = case.block("ppl").ok_or("the case has no `ppl` block")?;
     let json = inputs::json_text(case.block("data"))?;
-    open("case.ppl", text, json.as_deref()).map_err(|r| said(&r))
+    open_with("case.ppl", text, json.as_deref(), case.block("objective").map(str::trim)).map_err(|r| said(&r))
 }
 
 fn with_session<T>(case: &Case, f: impl FnOnce(&Session<'_>) -> Result<T, Refusal>) -> Result<T, String> {
@@ -33,12 +33,9 @@ fn with_session<T>(case: &Case, f: impl FnOnce(&Session<'_>) -> Result<T, Refusa
 /// The text of a stage.
 fn stage(case: &Case, stage: Stage) -> Result<String, String> {
     let opened = opened(case)?;
-    let given = case.block("objective").map(|o| command_expr(&opened.checked, o.trim()));
-    let given = given.transpose().map_err(|r| said(&r))?;
-    let sources = given.as_ref().map_or_else(|| opened.checked.sources.clone(), |(_, sources)| sources.clone());
-    let session = Session::new(&opened.checked, &opened.data, sources).map_err(|r| said(&r))?;
-    let expr = match &given {
-        Some((expr, _)) => expr,
+    let session = opened.session().map_err(|r| said(&r))?;
+    let expr = match &opened.checked.command {
+        Some(expr) => expr,
         None => session.objective_of(session.fit_line().map_err(|r| said(&r))?),
     };
     stages::run(&session, expr, 1, stage).map_err(|r| said(&r))
@@ -111,8 +108,6 @@ fn settings(case: &Case) -> Result<Settings, String> {
 }
 
 fn gradient(case: &Case, opened: &Opened, session: &Session<'_>) -> Result<grad::GradReport, String> {
-    let given = case.block("objective").map(|o| command_expr(&opened.checked, o.trim()));
-    let given = given.transpose().map_err(|r| said(&r))?;
     let options = GradOptions {
         seed: inputs::stream(case.block("stream"))?.seed,
         samples: SAMPLES,
@@ -120,11 +115,8 @@ fn gradient(case: &Case, opened: &Opened, session: &Session<'_>) -> Result<grad:
         settings: settings(case)?,
         backend: Backend::Machine { threads: 1 },
     };
-    match given {
-        Some((expr, sources)) => {
-            let session = Session::new(&opened.checked, &opened.data, sources).map_err(|r| said(&r))?;
-            grad::run(&session, &expr, &options).map_err(|r| said(&r))
-        }
+    match &opened.checked.command {
+        Some(expr) => grad::run(session, expr, &options).map_err(|r| said(&r)),
         None => {
             let line = session.fit_line().map_err(|r| said(&r))?;
             grad::run(session, &line.objective, &options).map_err(|r| said(&r))

@@ -3,8 +3,9 @@
 use provi::data;
 use provi::diagnostic::{Diagnostic, render};
 use provi::driver::Refusal;
-use provi::driver::session::{Checking, Session, check_source};
+use provi::driver::session::{Checking, Session, check_source_with};
 use provi::runtime::executable::Array;
+use provi::types::Command;
 use provi::types::program::Checked;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,17 @@ pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 
 /// Checks a text, and binds the variables of a JSON text (`None`: no data).
 pub(crate) fn open(name: &str, text: &str, json: Option<&str>) -> Result<Opened, Refusal> {
-    bind(check_source(&root().join(name), text), json)
+    bind(check_source_with(Path::new(name), text, None), json)
+}
+
+/// The same, with an objective that is named beside the file, if there is one.
+pub(crate) fn open_with(
+    name: &str,
+    text: &str,
+    json: Option<&str>,
+    objective: Option<&str>,
+) -> Result<Opened, Refusal> {
+    bind(check_source_with(Path::new(name), text, objective.map(Command::Objective)), json)
 }
 
 fn bind(checking: Checking, json: Option<&str>) -> Result<Opened, Refusal> {

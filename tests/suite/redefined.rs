@@ -1,11 +1,10 @@
 //! A user file defines again what it uses of the library: distributions, strategies and objectives. The gradients are
 //! those of the library's own, bit for bit: nothing in the compiler knows the names.
 
-use crate::programs::{open, read, root, said};
+use crate::programs::{open_with, read, root, said};
 use libtest_mimic::Trial;
 use provi::driver::compile::Backend;
 use provi::driver::grad::{GradOptions, Settings, run};
-use provi::driver::session::{Session, command_expr};
 
 const PROGRAM: &str = "
 param m: real = 0.3
@@ -77,9 +76,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn gradients(text: &str, objective: &str) -> Result<Vec<(String, u64, u64)>, String> {
-    let opened = open("again.ppl", text, None).map_err(|r| said(&r))?;
-    let (expr, sources) = command_expr(&opened.checked, objective).map_err(|r| said(&r))?;
-    let session = Session::new(&opened.checked, &opened.data, sources).map_err(|r| said(&r))?;
+    let opened = open_with("again.ppl", text, None, Some(objective)).map_err(|r| said(&r))?;
+    let session = opened.session().map_err(|r| said(&r))?;
+    let expr = opened.checked.command.as_deref().ok_or("no objective")?;
     let options = GradOptions {
         seed: 5,
         samples: 20,
@@ -87,7 +86,7 @@ fn gradients(text: &str, objective: &str) -> Result<Vec<(String, u64, u64)>, Str
         settings: Settings::new(),
         backend: Backend::Machine { threads: 1 },
     };
-    let report = run(&session, &expr, &options).map_err(|r| said(&r))?;
+    let report = run(&session, expr, &options).map_err(|r| said(&r))?;
     let mut all = vec![("value".to_owned(), report.value.mean.to_bits(), report.value.mcse.to_bits())];
     all.extend(report.gradient.into_iter().map(|(n, e)| (n, e.mean.to_bits(), e.mcse.to_bits())));
     Ok(all)
