@@ -33,7 +33,7 @@ pub struct BenchReport {
     pub particles: usize,
 }
 
-/// Reads, checks and compiles the file's line, then times steps of Adam at rate 0.01 in blocks of about 8 ms: the 10th
+/// Reads, checks and compiles the file's line, then times steps of Adam at rate 0.01 in blocks of about 2 ms: the 10th
 /// percentile and the median over blocks. `started` is when the process began.
 pub fn run(
     path: &Path,
@@ -90,7 +90,7 @@ pub fn run(
         begin.elapsed().as_secs_f64() / count as f64
     };
     let one = block(3).max(1e-8);
-    let per_block = ((0.008 / one) as usize).clamp(1, 200_000);
+    let per_block = ((0.002 / one) as usize).clamp(1, 200_000);
     let mut times = Vec::new();
     let begin = Instant::now();
     while times.len() < 5 || begin.elapsed().as_secs_f64() < options.seconds {

@@ -1,10 +1,12 @@
 //! One step of an optimiser over a vector of parameters, with the widest instructions of the process; the same bits at
 //! every width.
 
-use super::level::leveled;
-
-/// Elements handled together.
-const WIDTH: usize = 8;
+use super::level::{Level, level, leveled};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __mmask8, _mm512_add_pd, _mm512_div_pd, _mm512_mask_storeu_pd, _mm512_maskz_loadu_pd, _mm512_mul_pd,
+    _mm512_set1_pd, _mm512_sqrt_pd, _mm512_sub_pd,
+};
 
 /// The numbers of a step of Adam that all coordinates share.
 #[derive(Clone, Copy, Debug)]
@@ -26,37 +28,61 @@ fn element(s: &AdamStep, x: &mut f64, g: f64, m: &mut f64, v: &mut f64) {
     *x += s.rate * (*m * s.correct[0] / ((*v * s.correct[1]).sqrt() + s.epsilon) - s.decay * *x);
 }
 
-/// One loop over slices of one length.
-#[inline(always)]
-fn whole(s: &AdamStep, params: &mut [f64], gradient: &[f64], first: &mut [f64], second: &mut [f64]) {
-    for (((x, g), m), v) in params.iter_mut().zip(gradient).zip(first).zip(second) {
-        element(s, x, *g, m, v);
+/// Ascends along `gradient` (Kingma and Ba, ICLR 2015, algorithm 1; Loshchilov and Hutter, ICLR 2019, for the decay).
+/// All slices have one length; what is beyond the shortest is left alone.
+pub fn adam(s: &AdamStep, params: &mut [f64], gradient: &[f64], first: &mut [f64], second: &mut [f64]) {
+    let n = params.len().min(gradient.len()).min(first.len()).min(second.len());
+    let (params, gradient) = (&mut params[..n], &gradient[..n]);
+    let (first, second) = (&mut first[..n], &mut second[..n]);
+    #[cfg(target_arch = "x86_64")]
+    if level() == Level::Avx512 {
+        // SAFETY: the processor has AVX-512; the slices have one length.
+        unsafe { wide(s, params, gradient, first, second) };
+        return;
     }
+    narrow(s, params, gradient, first, second);
 }
 
 leveled! {
-    /// Ascends along `gradient` (Kingma and Ba, ICLR 2015, algorithm 1; Loshchilov and Hutter, ICLR 2019, for the decay).
-    /// All slices have one length; what is beyond the shortest is left alone.
-    pub fn adam(s: &AdamStep, params: &mut [f64], gradient: &[f64], first: &mut [f64], second: &mut [f64]) {
+    fn narrow(s: &AdamStep, params: &mut [f64], gradient: &[f64], first: &mut [f64], second: &mut [f64]) {
         // Without a fused operation: the same bits at each level.
         let _ = FUSED;
-        let n = params.len().min(gradient.len()).min(first.len()).min(second.len());
-        let at = n & !(WIDTH - 1);
-        whole(s, &mut params[..at], &gradient[..at], &mut first[..at], &mut second[..at]);
-        let rest = n - at;
-        if rest > 0 {
-            // Padded to a group; its length is hidden, for a loop that is written out does not become a vector.
-            let (mut x, mut g, mut m, mut v) = ([0.0; WIDTH], [0.0; WIDTH], [0.0; WIDTH], [0.0; WIDTH]);
-            x[..rest].copy_from_slice(&params[at..n]);
-            g[..rest].copy_from_slice(&gradient[at..n]);
-            m[..rest].copy_from_slice(&first[at..n]);
-            v[..rest].copy_from_slice(&second[at..n]);
-            let len = (std::hint::black_box(WIDTH) & !(WIDTH - 1)).min(WIDTH);
-            whole(s, &mut x[..len], &g[..len], &mut m[..len], &mut v[..len]);
-            params[at..n].copy_from_slice(&x[..rest]);
-            first[at..n].copy_from_slice(&m[..rest]);
-            second[at..n].copy_from_slice(&v[..rest]);
+        for (((x, g), m), v) in params.iter_mut().zip(gradient).zip(first).zip(second) {
+            element(s, x, *g, m, v);
         }
+    }
+}
+
+/// The formula of `element` on vectors of 8, the last one masked.
+///
+/// # Safety
+/// The slices have one length.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+unsafe fn wide(s: &AdamStep, params: &mut [f64], gradient: &[f64], first: &mut [f64], second: &mut [f64]) {
+    let forget = s.forget.map(|x| _mm512_set1_pd(x));
+    let correct = s.correct.map(|x| _mm512_set1_pd(x));
+    let (epsilon, rate, decay) = (_mm512_set1_pd(s.epsilon), _mm512_set1_pd(s.rate), _mm512_set1_pd(s.decay));
+    let n = params.len();
+    let mut i = 0;
+    while i < n {
+        let mask: __mmask8 = if n - i >= 8 { 0xFF } else { (1 << (n - i)) - 1 };
+        // SAFETY: masked elements are not touched; the others are within the slices.
+        unsafe {
+            let (px, pm, pv) = (params.as_mut_ptr().add(i), first.as_mut_ptr().add(i), second.as_mut_ptr().add(i));
+            let g = _mm512_maskz_loadu_pd(mask, gradient.as_ptr().add(i));
+            let (x, m) = (_mm512_maskz_loadu_pd(mask, px), _mm512_maskz_loadu_pd(mask, pm));
+            let v = _mm512_maskz_loadu_pd(mask, pv);
+            let m = _mm512_add_pd(m, _mm512_mul_pd(forget[0], _mm512_sub_pd(g, m)));
+            let v = _mm512_add_pd(v, _mm512_mul_pd(forget[1], _mm512_sub_pd(_mm512_mul_pd(g, g), v)));
+            let size = _mm512_add_pd(_mm512_sqrt_pd(_mm512_mul_pd(v, correct[1])), epsilon);
+            let step = _mm512_div_pd(_mm512_mul_pd(m, correct[0]), size);
+            let step = _mm512_mul_pd(rate, _mm512_sub_pd(step, _mm512_mul_pd(decay, x)));
+            _mm512_mask_storeu_pd(px, mask, _mm512_add_pd(x, step));
+            _mm512_mask_storeu_pd(pm, mask, m);
+            _mm512_mask_storeu_pd(pv, mask, v);
+        }
+        i += 8;
     }
 }
 
@@ -64,9 +90,9 @@ leveled! {
 mod tests {
     use super::*;
 
-    /// Every length, whole groups and rests, gives the bits of the formula element by element.
+    /// Every length, whole vectors and rests, gives the bits of the formula element by element.
     #[test]
-    fn groups_are_the_formula() {
+    fn vectors_are_the_formula() {
         let s = AdamStep {
             forget: [0.1, 0.001],
             correct: [1.0 / (1.0 - 0.81), 1.0 / (1.0 - 0.998)],
@@ -83,9 +109,13 @@ mod tests {
                 let [x, m, v] = &mut expected;
                 element(&s, &mut x[k], gradient[k], &mut m[k], &mut v[k]);
             }
+            let mut plain = found.clone();
             let [x, m, v] = &mut found;
             adam(&s, x, &gradient, m, v);
             assert_eq!(found, expected, "{n}");
+            let [x, m, v] = &mut plain;
+            narrow(&s, x, &gradient, m, v);
+            assert_eq!(plain, expected, "{n}");
         }
     }
 }
