@@ -480,6 +480,17 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
                 return Err(Interrupt::Fail(Box::new(unsupported(message))));
             }
         }
+        // Elements are summed over one by one: they must be different ones.
+        let own: Vec<&Element> = set
+            .iter()
+            .filter(|&&i| !matches!(analysed.classes[i], Class::Chain(_)))
+            .map(|&i| &analysed.elements[i])
+            .collect();
+        for (k, a) in own.iter().enumerate() {
+            for b in own[..k].iter().filter(|b| b.site == a.site) {
+                self.pull.distinct(a, b)?;
+            }
+        }
         // Parents first.
         let mut ordered: Vec<usize> = Vec::new();
         while ordered.len() < locals.len() {

@@ -1,7 +1,7 @@
 //! Elements of arrays, evaluated anew: reads through collected loops, joined pieces, reshapes and contractions, and folds
 //! over inner indices.
 
-use super::pull::{Env, Interrupt, Pull, Pulled, UNROLL_LIMIT, fail, too_many, unravel};
+use super::pull::{Element, Env, Interrupt, Pull, Pulled, UNROLL_LIMIT, fail, too_many, unravel};
 use super::tree;
 use crate::ir::core::{Atom, Block, Collector, Contract, For, Prim, Scalar, Stmt, Var};
 use crate::ir::op::Op;
@@ -125,6 +125,70 @@ impl Pull<'_, '_> {
                 let whole = self.value(array, env)?;
                 Ok(plain(self, whole))
             }
+        }
+    }
+
+    /// Least and largest value of an index, if it is a constant or a new loop index plus a constant.
+    pub(crate) fn interval(&self, at: Atom) -> Option<(i64, i64)> {
+        match self.affine(at) {
+            (None, c) => matches!(at, Atom::Int(_)).then_some((c, c)),
+            (Some(v), c) => {
+                let n = i64::try_from(*self.ranges.get(&v)?).ok()?;
+                Some((c, c + n - 1))
+            }
+        }
+    }
+
+    /// Fails unless two elements of one site are known to be different ones; where one is fixed and the other follows a
+    /// loop of the task, asks for that loop to be cut.
+    pub(crate) fn distinct(&self, a: &Element, b: &Element) -> Pulled<()> {
+        let mut cut = None;
+        for (&x, &y) in a.at.iter().zip(&b.at) {
+            let ((base_x, offset_x), (base_y, offset_y)) = (self.affine(x), self.affine(y));
+            if base_x == base_y && offset_x != offset_y {
+                return Ok(());
+            }
+            let (Some((low_x, high_x)), Some((low_y, high_y))) = (self.interval(x), self.interval(y)) else { continue };
+            if high_x < low_y || high_y < low_x {
+                return Ok(());
+            }
+            let (index, position) = match (base_x, base_y) {
+                (Some(v), None) => (v, offset_y - offset_x),
+                (None, Some(v)) => (v, offset_x - offset_y),
+                _ => continue,
+            };
+            if self.task_indices.contains(&index)
+                && self.ranges.get(&index).is_some_and(|&n| n > 1)
+                && let Ok(at) = usize::try_from(position)
+            {
+                cut = Some(Interrupt::Split { index, at: at.max(1) });
+            }
+        }
+        Err(cut.unwrap_or_else(|| fail("a term reads two elements of one address that may be the same one")))
+    }
+
+    /// A loop index, of the task or of a fold, that `at` is an arithmetic function of: with that loop cut into single
+    /// iterations the index is a constant.
+    pub(super) fn index_behind(&self, at: Atom) -> Option<Var> {
+        let v = at.var()?;
+        if self.task_indices.contains(&v) || self.inner.contains(&v) {
+            return Some(v);
+        }
+        match self.operations.get(&v)? {
+            (Op::IAdd | Op::ISub | Op::IMul | Op::IDiv | Op::IMod | Op::IMax | Op::IMin, args) => {
+                args.iter().find_map(|&a| self.index_behind(a))
+            }
+            _ => None,
+        }
+    }
+
+    /// Asks for the loop behind an index of written-out elements to be cut, so that the element is known.
+    pub(super) fn cut_for(&self, at: Atom) -> Pulled<()> {
+        match self.index_behind(at) {
+            Some(index) if self.ranges.get(&index).is_some_and(|&n| (2..=UNROLL_LIMIT).contains(&n)) => {
+                Err(Interrupt::Split { index, at: 1 })
+            }
+            _ => Ok(()),
         }
     }
 

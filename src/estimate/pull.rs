@@ -320,6 +320,16 @@ impl<'a, 'b> Pull<'a, 'b> {
             (Op::IMod, &[Atom::Int(a), Atom::Int(b)]) if b > 0 => return Atom::Int(a.rem_euclid(b)),
             (Op::IMax, &[Atom::Int(a), Atom::Int(b)]) => return Atom::Int(a.max(b)),
             (Op::IMin, &[Atom::Int(a), Atom::Int(b)]) => return Atom::Int(a.min(b)),
+            // Clamps and tests of an index that is known to lie inside: the element is then the same one as without.
+            (Op::IMax, &[x, Atom::Int(c)]) if self.interval(x).is_some_and(|(low, _)| low >= c) => return x,
+            (Op::IMin, &[x, Atom::Int(c)]) if self.interval(x).is_some_and(|(_, high)| high <= c) => return x,
+            (Op::ILe, &[Atom::Int(c), x]) if self.interval(x).is_some_and(|(low, _)| low >= c) => {
+                return Atom::Bool(true);
+            }
+            (Op::ILt, &[x, Atom::Int(c)]) if self.interval(x).is_some_and(|(_, high)| high < c) => {
+                return Atom::Bool(true);
+            }
+            (Op::And, &[Atom::Bool(true), x] | &[x, Atom::Bool(true)]) => return x,
             (Op::IDiv, &[Atom::Int(a), Atom::Int(b)]) if b != 0 => {
                 return Atom::Int(a.div_euclid(b) - i64::from(b < 0 && a.rem_euclid(b) != 0));
             }
@@ -363,31 +373,6 @@ impl<'a, 'b> Pull<'a, 'b> {
     /// `base + offset` of an emitted index.
     pub(crate) fn affine(&self, atom: Atom) -> (Option<Var>, i64) {
         super::dependence::affine(&self.operations, atom)
-    }
-
-    /// A loop index, of the task or of a fold, that `at` is an arithmetic function of: with that loop cut into single
-    /// iterations the index is a constant.
-    pub(super) fn index_behind(&self, at: Atom) -> Option<Var> {
-        let v = at.var()?;
-        if self.task_indices.contains(&v) || self.inner.contains(&v) {
-            return Some(v);
-        }
-        match self.operations.get(&v)? {
-            (Op::IAdd | Op::ISub | Op::IMul | Op::IDiv | Op::IMod | Op::IMax | Op::IMin, args) => {
-                args.iter().find_map(|&a| self.index_behind(a))
-            }
-            _ => None,
-        }
-    }
-
-    /// Asks for the loop behind an index of written-out elements to be cut, so that the element is known.
-    pub(super) fn cut_for(&self, at: Atom) -> Pulled<()> {
-        match self.index_behind(at) {
-            Some(index) if self.ranges.get(&index).is_some_and(|&n| (2..=UNROLL_LIMIT).contains(&n)) => {
-                Err(Interrupt::Split { index, at: 1 })
-            }
-            _ => Ok(()),
-        }
     }
 
     pub(super) fn memo_key(&self, var: Var, env: &Env) -> (Var, Vec<Atom>) {

@@ -320,5 +320,33 @@ fn small() -> Vec<Case> {
             unbiased: &[("by_reinforce", 0.05), ("by_mvd", 0.05)],
             mutants: &["by_scoreless", "by_sample_baseline", "by_skewed_enum"],
         },
+        Case {
+            file: "plate_children",
+            objective: "elbo(two(), GUIDE())",
+            at: vec![vector("l", vec![0.4, -0.3]), vector("m", vec![-0.7, 0.9]), scalar("s", 0.8)],
+            reference: |p| {
+                let one = |i: usize, z: usize| {
+                    let q = flip(z, p[0][i]);
+                    let below = integrate(&[-12.0, 12.0], |x| {
+                        let own = normal(x, p[1][z], p[2][0]);
+                        let seen = normal([0.7, -0.4][i], x, 0.6);
+                        own.exp() * (normal(x, 2.0 * z as f64 - 1.0, 1.0) + seen - own)
+                    });
+                    q.exp() * (bernoulli(z, 0.5) - q + below)
+                };
+                one(0, 0) + one(0, 1) + one(1, 0) + one(1, 1)
+            },
+            exact: &[],
+            tolerance: 1e-10,
+            unbiased: &[
+                ("enum_reparam", 0.2),
+                ("reinforce_reparam", 0.2),
+                ("mvd_reparam", 0.2),
+                ("enum_reinforce", 0.4),
+                ("enum_mvd", 0.1),
+                ("reinforce_mvd", 0.15),
+            ],
+            mutants: &["enum_scoreless", "enum_stopped_path", "skewed_reparam", "half_mvd_reparam"],
+        },
     ]
 }
