@@ -75,7 +75,9 @@ fn region(program: &mut Program, stmts: Vec<Stmt>, uses: &mut HashMap<Var, usize
         }
         let mut list = Vec::new();
         terms(&definitions, uses, result.into(), true, &mut list, true);
-        let mut groups: Vec<(usize, Vec<(bool, usize, Var)>)> = Vec::new();
+        // Sums by loop: sign, which result, its variable.
+        type Members = Vec<(bool, usize, Var)>;
+        let mut groups: Vec<(usize, Members)> = Vec::new();
         let mut rest: Vec<(bool, Atom)> = Vec::new();
         for &(sign, a) in &list {
             match a.var().and_then(|v| Some((v, *sums.get(&v)?))) {
@@ -120,7 +122,7 @@ fn region(program: &mut Program, stmts: Vec<Stmt>, uses: &mut HashMap<Var, usize
         n += count;
         // Positions after this root have moved; those of loops before it have not.
         let shift = count - 1;
-        sums.values_mut().filter(|(at, _)| *at >= n - count + 1).for_each(|(at, _)| *at += shift);
+        sums.values_mut().filter(|(at, _)| *at > n - count).for_each(|(at, _)| *at += shift);
     }
     stmts
 }
