@@ -148,7 +148,6 @@ impl<'a> Machine<'a> {
     }
 
     /// Values of parameters in order, and of the size parameters that the arguments' shapes determine.
-    #[expect(clippy::type_complexity, reason = "two lists of named values")]
     pub(super) fn bind_args(
         &mut self,
         sizes: &'a [Name],
