@@ -121,7 +121,8 @@ fn missing(raw: &RawData, declaration: &Declaration) -> Diagnostic {
     match names.iter().find(|n| n.eq_ignore_ascii_case(name)) {
         Some(near) => error.fix(format!("the data have `{near}`")),
         None => error
-            .note(format!("the data have {}", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "))),
+            .note(format!("the data have {}", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")))
+            .fix(format!("add `{name}` to the data, or give it a default: `data {name}: {} = …`", declaration.ty)),
     }
 }
 
@@ -131,7 +132,14 @@ fn one(declaration: &Declaration, origin: &str, value: &RawValue, shape: &Shape)
         Box::new(
             Diagnostic::error(code, declaration.span, message)
                 .label(format!("declared `{}`", declaration.ty))
-                .note(format!("read from {origin}")),
+                .note(format!("read from {origin}"))
+                .fix(match code {
+                    "E0504" => "mend the file, or declare the shape that it has (lists in lists are rows of a matrix)",
+                    "E0506" => "mend the value in the file, or widen the declared bound",
+                    "E0508" => "write rows of equal length",
+                    "E0507" => "mend the file",
+                    _ => "mend the value in the file, or declare the type that it has",
+                }),
         )
     };
     let (found, cells) = match value {

@@ -92,7 +92,8 @@ fn table(origin: &str, text: &str) -> Result<Table, Diagnostic> {
             return Err(Diagnostic::bare(
                 "E0509",
                 format!("{origin}, line {line}: {} columns, where the first row has {width}", record.len()),
-            ));
+            )
+            .fix("give every row the same number of columns; leave a missing value empty"));
         }
         rows.push(record.iter().map(cell).collect());
     }

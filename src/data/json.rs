@@ -25,7 +25,8 @@ pub fn read_object(origin: &str, text: &str) -> Result<serde_json::Map<String, V
                 return Err(Diagnostic::bare(
                     "E0502",
                     format!("{origin} is not JSON: line {}, column {}: {why}", error.line(), error.column()),
-                ));
+                )
+                .fix(r#"mend the file at that place; its form is {"N": 3, "y": [1.5, 2, 0.1]}"#));
             }
         },
     };
@@ -37,7 +38,8 @@ pub fn read_object(origin: &str, text: &str) -> Result<serde_json::Map<String, V
                 "{origin} holds {}, where an object with a member for each variable was expected",
                 describe(&other)
             ),
-        )),
+        )
+        .fix(r#"write {"NAME": value, …}"#)),
     }
 }
 

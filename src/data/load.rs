@@ -82,8 +82,10 @@ fn named(spec: &str, names: &str, rest: &str, data: &mut RawData) -> Result<(), 
 }
 
 fn read(path: &str) -> Result<String, Diagnostic> {
-    let bytes =
-        std::fs::read(path).map_err(|e| Diagnostic::bare("E0501", format!("cannot read {path}: {}", reason(&e))))?;
+    let bytes = std::fs::read(path).map_err(|e| {
+        Diagnostic::bare("E0501", format!("cannot read {path}: {}", reason(&e)))
+            .fix("check the path and its permissions")
+    })?;
     String::from_utf8(bytes).map_err(|_| {
         Diagnostic::bare("E0501", format!("{path} is not text (UTF-8)"))
             .note("data are read from JSON (`.json`) and CSV (`.csv`), not compressed")

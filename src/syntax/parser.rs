@@ -35,10 +35,12 @@ pub fn parse_file(sources: &Sources, file: FileId, ids: &mut NodeIds) -> (File, 
     let laid = layout(source, file, &tokens(source));
     let mut items = Vec::new();
     let mut diagnostics = Vec::new();
+    let mut broken = Vec::new();
     let mut lost = false;
     for piece in laid.pieces {
         if let Some(error) = piece.error {
             diagnostics.push(error);
+            broken.extend(laid.text.get(piece.start..piece.end).and_then(named));
             continue;
         }
         let text = &laid.text[piece.start..piece.end];
@@ -53,10 +55,19 @@ pub fn parse_file(sources: &Sources, file: FileId, ids: &mut NodeIds) -> (File, 
         lost = false;
         match on_stack(piece.depth, || item(text, file, &piece, ids)) {
             Ok(item) => items.push(item),
-            Err(error) => diagnostics.push(*error),
+            Err(error) => {
+                diagnostics.push(*error);
+                broken.extend(named(text));
+            }
         }
     }
-    (File { items }, diagnostics)
+    (File { items, broken }, diagnostics)
+}
+
+/// The name that a broken item would define: the first word that is no item word.
+fn named(text: &str) -> Option<String> {
+    let words = text.split(|c: char| !(c == '_' || c.is_alphanumeric())).filter(|w| !w.is_empty());
+    words.take(3).find(|w| *w != "biased" && !ITEM_WORDS.contains(w)).map(str::to_owned)
 }
 
 /// Parses a text that is one expression, as typed on the command line.

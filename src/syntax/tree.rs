@@ -37,6 +37,8 @@ pub struct Name {
 #[derive(Clone, Debug)]
 pub struct File {
     pub items: Vec<Item>,
+    /// Names of the items that have a syntax error, as far as they can be read.
+    pub broken: Vec<String>,
 }
 
 #[derive(Clone, Debug)]

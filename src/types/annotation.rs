@@ -586,7 +586,8 @@ impl Checker {
                     purpose.span,
                     format!("{} must be {wanted}: this is never so", purpose.what),
                 )
-                .label(format!("this is {found}")),
+                .label(format!("this is {found}"))
+                .fix(format!("write a value of {wanted}")),
             );
             return;
         }

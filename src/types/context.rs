@@ -336,7 +336,8 @@ impl Checker {
         if low > 0.0 || high < 0.0 {
             self.report(
                 Diagnostic::error("E0211", span, format!("sizes differ: {} and {}", a.source(), b.source()))
-                    .label(what.to_owned()),
+                    .label(what.to_owned())
+                    .fix("give both the same size: only a scalar is repeated to fit; `x[0..n]` takes a part, `concat` joins"),
             );
             return false;
         }

@@ -172,6 +172,8 @@ impl Checker {
         if let Some(near) = super::names::nearest(name, candidates) {
             let near = near.to_owned();
             d = d.fix(format!("did you mean `{near}`?"));
+        } else if name != "_" {
+            d = d.fix("declare it by `data`, `const` or `param`, bind it by `let`, or pass it as an argument");
         }
         self.report(d);
     }
@@ -324,8 +326,21 @@ impl Checker {
         if rank < indices.len() {
             let found = self.describe(value);
             self.report(
-                Diagnostic::error("E0210", span, format!("{} indices, but this is {found}", indices.len()))
-                    .label(format!("has {rank} axes")),
+                Diagnostic::error(
+                    "E0210",
+                    span,
+                    format!(
+                        "{} {}, but this is {found}",
+                        indices.len(),
+                        if indices.len() == 1 { "index" } else { "indices" }
+                    ),
+                )
+                .label(if rank == 0 { "a number has no index".to_owned() } else { format!("has {rank} axes") })
+                .fix(if rank == 0 {
+                    "leave the index out, or make it an array"
+                } else {
+                    "give one index for each axis, or fewer"
+                }),
             );
             return Val::Unknown;
         }
@@ -393,7 +408,11 @@ impl Checker {
                                     size.source()
                                 ),
                             )
-                            .label("outside"),
+                            .label("outside")
+                            .fix(format!(
+                                "indices start at 0, and the end is excluded: the whole is 0..{}",
+                                size.source()
+                            )),
                         );
                     }
                     let length = end.sub(&start);
@@ -455,7 +474,8 @@ impl Checker {
                 self.report(
                     Diagnostic::error("E0212", e.span, format!("index {shown} is outside 0..{}", size.source()))
                         .label("outside")
-                        .note("indices start at 0"),
+                        .note("indices start at 0")
+                        .fix(format!("use an index from 0 to {}", size.plus(-1.0).source())),
                 );
             }
         }

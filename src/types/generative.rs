@@ -201,7 +201,9 @@ impl Checker {
         if let Some(missing) = missing {
             let v = if missing.name == "_" { "i".to_owned() } else { missing.name.clone() };
             let mut written: Vec<String> = at.iter().map(Poly::source).collect();
-            written.insert(0, v.clone());
+            // Outer loops first.
+            let outer = self.runs.last().map_or(0, |r| r.loops.iter().take_while(|l| l.name != missing.name).count());
+            written.insert(outer.min(written.len()), v.clone());
             self.report(
                 Diagnostic::error("E0406", span, format!("the address `{name}` repeats in every iteration"))
                     .label(format!("sampled for each `{v}`"))
@@ -511,16 +513,22 @@ impl Checker {
                                 stmt.span,
                                 format!("`{path}` has another shape in the trace: {found}"),
                             )
-                            .label(format!(
-                                "{} of these: {wanted}",
-                                if pieces.is_empty() { "one" } else { "an array" }
-                            )),
+                            .label(if pieces.is_empty() {
+                                format!("here it is {wanted}")
+                            } else {
+                                format!("here it is an array of {wanted}, {} axes", pieces.len())
+                            })
+                            .note("the guide and the model must give an address the same shape")
+                            .fix(format!("sample `{path}` in the guide as the model does: in the same loops, with the same indices")),
                         );
                         Val::Unknown
                     } else {
                         let element = element_at(value, at);
-                        self.fits(path, &element, &target, trace.sampled, stmt.span);
-                        element
+                        if self.fits(path, &element, &target, trace.sampled, stmt.span) {
+                            element
+                        } else {
+                            Val::Unknown
+                        }
                     }
                 }
                 None => named(&target, &atom),

@@ -156,6 +156,7 @@ impl Loaded {
     fn module(&mut self, file: FileId, name: &str, library: bool) -> (ModuleId, Vec<Arc<Item>>) {
         let (parsed, diagnostics) = parse_file(&self.sources, file, &mut self.ids);
         self.diagnostics.extend(diagnostics);
+        self.missing.extend(parsed.broken);
         let module = index(self.items.modules.len());
         self.items.modules.push(Module { name: name.to_owned(), library, scope: HashMap::new() });
         let items: Vec<Arc<Item>> = parsed.items.into_iter().map(Arc::new).collect();

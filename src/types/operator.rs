@@ -8,6 +8,9 @@ use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{BinaryOp, Expr, ExprKind};
 
+/// What is wrong with a product of two estimates.
+const SAME_SOURCE: &str = "multiplied by one of the same source";
+
 impl Checker {
     pub fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span, env: &mut Env) -> Val {
         let l = self.expr(left, env);
@@ -92,7 +95,11 @@ impl Checker {
             Diagnostic::error("E0305", span, format!("an estimate is {verb}: the result would be biased"))
                 .label("an estimate: a number that stands for its mean")
                 .note("the mean of a non-linear function of an estimate is not the function of its mean; estimates may be added, subtracted, and multiplied or divided by numbers")
-                .fix("put the function inside the `expect`, where it acts on the numbers of one run, if the mean of that is what you want")
+                .fix(if verb == SAME_SOURCE {
+                    "write the second factor as an occurrence of its own, not through the same `let`: two runs that are independent"
+                } else {
+                    "put the function inside the `expect`, where it acts on the numbers of one run, if that mean is what you want; or use an objective made for it"
+                })
         };
         self.report(d);
     }
@@ -106,7 +113,8 @@ impl Checker {
             return Some(r.dims.clone());
         }
         if l.dims.len() != r.dims.len() {
-            let (a, b) = (self.describe_num(l), self.describe_num(r));
+            let shape = |n: &Num| self.describe_num(&Num::new(n.base, n.dims.clone()));
+            let (a, b) = (shape(l), shape(r));
             self.report(
                 Diagnostic::error("E0210", span, format!("shapes differ: {a} and {b}"))
                     .label("element-wise operations need equal shapes or a scalar")
@@ -131,7 +139,7 @@ impl Checker {
             (BinaryOp::Add | BinaryOp::Sub, a, b) => Some(union(a, b)),
             (BinaryOp::Mul, Some(a), Some(b)) => {
                 if a.iter().any(|s| b.contains(s)) || a.is_empty() || b.is_empty() || self.in_strategy > 0 {
-                    self.nonlinear(span, "multiplied by one of the same source");
+                    self.nonlinear(span, SAME_SOURCE);
                 }
                 Some(union(&l.estimate, &r.estimate))
             }
@@ -198,18 +206,21 @@ impl Checker {
             let (x, y) = (self.describe_num(l), self.describe_num(r));
             self.report(
                 Diagnostic::error("E0210", span, format!("`@` is of vectors and matrices, not of {x} and {y}"))
-                    .label("here"),
+                    .label("here")
+                    .fix("`*` multiplies by a scalar, and element by element"),
             );
             return Val::Unknown;
         }
         let inner = (l.dims[a - 1].clone(), r.dims[0].clone());
         if !self.same_size(&inner.0, &inner.1, span, "the inner sizes of a product must agree") {
-            return Val::Unknown;
+            // Reported; the outer sizes are right all the same.
+            let dims = l.dims[..a - 1].iter().chain(&r.dims[1..]).cloned().collect();
+            return Val::Num(Num::new(Base::Real, dims));
         }
         if let (Some(x), Some(y)) = (&l.estimate, &r.estimate)
             && (x.iter().any(|s| y.contains(s)) || self.in_strategy > 0)
         {
-            self.nonlinear(span, "multiplied by one of the same source");
+            self.nonlinear(span, SAME_SOURCE);
         }
         let dims: Vec<Poly> = l.dims[..a - 1].iter().chain(&r.dims[1..]).cloned().collect();
         let mut kind = l.kind.clone();

@@ -69,17 +69,18 @@ impl Checker {
     }
 
     /// A value of a trace against the support of the site that scores it.
-    pub fn fits(&mut self, path: &str, value: &Val, target: &Val, sampled: Option<Span>, span: Span) {
-        let (Val::Num(v), Val::Num(t)) = (value, target) else { return };
+    pub fn fits(&mut self, path: &str, value: &Val, target: &Val, sampled: Option<Span>, span: Span) -> bool {
+        let (Val::Num(v), Val::Num(t)) = (value, target) else { return true };
         let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int);
         if !base_ok {
             let (a, b) = (self.describe_num(v), self.describe_num(t));
             self.report(
                 Diagnostic::error("E0303", span, format!("`{path}` is {a} in the trace, but {b} here"))
                     .label("scored here")
-                    .fix("the two distributions must be over one type"),
+                    .note("a guide must sample each latent over the model's type: an int by a distribution of ints, a real by one of reals")
+                    .fix(format!("sample `{path}` in the guide from a distribution over {b}")),
             );
-            return;
+            return false;
         }
         for (a, b) in v.dims.iter().rev().zip(t.dims.iter().rev()) {
             self.same_size(a, b, span, &format!("`{path}` in the trace and here"));
@@ -89,15 +90,17 @@ impl Checker {
             inside => {
                 let (a, b) = (self.describe_num(v), self.describe_num(t));
                 if self.disjoint(v, t) {
+                    let fix = format!("sample `{path}` from a distribution on {b}{}", self.suggest_support(t));
                     self.report(
                         Diagnostic::error(
                             "E0303",
                             span,
                             format!("`{path}` is {a} in the trace, never in the support {b}"),
                         )
-                        .label("scored here"),
+                        .label("scored here")
+                        .fix(fix),
                     );
-                    return;
+                    return false;
                 }
                 let mut kind = v.kind.clone();
                 if inside.is_none() {
@@ -105,7 +108,19 @@ impl Checker {
                         kind.join(&edge.kind);
                     }
                 }
-                if !kind.is_free() {
+                if kind.is_free() && sampled.is_some() && inside == Some(false) {
+                    let fix = format!("sample `{path}` from a distribution on {b}{}", self.suggest_support(t));
+                    self.report(
+                        Diagnostic::error(
+                            "E0303",
+                            span,
+                            format!("the support of `{path}` in the trace is {a}, which is not inside {b}"),
+                        )
+                        .label(format!("scored here on {b}"))
+                        .note("a sample outside has density zero, so the mean of the log density is minus infinity")
+                        .fix(fix),
+                    );
+                } else if !kind.is_free() {
                     let origin = self.origins[kind.0[0].0 as usize].clone();
                     let place = match origin.what {
                         OriginKind::Site { .. } => origin.span,
@@ -120,7 +135,7 @@ impl Checker {
                     let d = d.fix(format!("sample `{path}` from a distribution on {b}{}", self.suggest_support(t)));
                     self.blame(d, &kind);
                 }
-                return;
+                return true;
             }
         }
         if sampled.is_some() && self.contained(t, v) == Some(false) {
@@ -135,6 +150,7 @@ impl Checker {
                 .note("what the guide never samples is left out of the approximation"),
             );
         }
+        true
     }
 
     /// Names of library distributions are not known here; those that are loaded with this support are.
@@ -238,6 +254,10 @@ impl Checker {
                 return self.report(report);
             }
             if n.dims.len() != t.dims.len() {
+                // The shape of a distribution with an argument that was refused is not known.
+                if d.args.iter().any(|(_, v)| matches!(v, Val::Unknown)) {
+                    return;
+                }
                 return self.report(
                     Diagnostic::error("E0210", value.span, format!("{found} is observed with a distribution over {wanted}"))
                         .label(format!("this is {found}"))
@@ -254,7 +274,8 @@ impl Checker {
                 if self.disjoint(&present, t) {
                     self.report(
                         Diagnostic::error("E0303", value.span, format!("{found} is never in the support {wanted}"))
-                            .label("observed here"),
+                            .label("observed here")
+                            .fix(format!("observe it with a distribution on {found}, or mend the value")),
                     );
                     return;
                 }
