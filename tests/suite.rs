@@ -32,6 +32,8 @@ mod programs;
 mod redefined;
 #[path = "suite/references.rs"]
 mod references;
+#[path = "suite/refused.rs"]
+mod refused;
 #[path = "suite/replay.rs"]
 mod replay;
 #[path = "suite/stages.rs"]
@@ -62,6 +64,7 @@ fn main() {
     trials.extend(commands::trials());
     trials.extend(pages::trials());
     trials.extend(redefined::trials());
+    trials.extend(refused::trials());
     trials.extend(replay::trials());
     trials.extend(tidiness::trials());
     libtest_mimic::run(&arguments, trials).exit();
