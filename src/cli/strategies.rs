@@ -134,7 +134,8 @@ impl Explanation {
         }
         for substitute in &self.substitutes {
             text.push_str(&format!(
-                "\nfit differentiates {substitute}: it estimates the objective with less variance\n"
+                "\n{substitute} estimates the objective with less variance near its optimum: `fit` differentiates it if the \
+                 guide is derived and has a full scale matrix\n"
             ));
         }
         for biased in &self.biased {
