@@ -6,6 +6,7 @@ pub mod core;
 pub mod generate;
 pub mod interpret;
 pub mod op;
+pub mod kernel;
 pub mod parse;
 pub mod print;
 pub mod validate;

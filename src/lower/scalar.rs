@@ -3,70 +3,13 @@
 use super::lowerer::{Lowerer, Value, View, int, signed, strides};
 use super::nest::{Node, Operand, Place};
 use crate::ir::core::{Atom, Collector, Draw, If, Loop, Noise, Scalar, Stmt};
+use crate::ir::kernel::kernel;
 use crate::ir::op::Op;
 
 /// Whether an operation is a call of a vector-math kernel (rather than inline code).
 pub(super) fn is_kernel(op: Op, args: &[Atom]) -> bool {
-    match op {
-        Op::Pow => !matches!(args, [_, Atom::Real(n)] if small_integer(*n)),
-        Op::Exp
-        | Op::Log
-        | Op::Log1p
-        | Op::Expm1
-        | Op::Sin
-        | Op::Cos
-        | Op::Tan
-        | Op::Atan
-        | Op::Tanh
-        | Op::Sigmoid
-        | Op::Softplus
-        | Op::Lgamma
-        | Op::Digamma
-        | Op::Trigamma
-        | Op::NormalCdf
-        | Op::NormalQuantile
-        | Op::LogNormalCdf
-        | Op::GammaP
-        | Op::GammaPDa
-        | Op::BetaInc => true,
-        Op::Neg
-        | Op::Add
-        | Op::Sub
-        | Op::Mul
-        | Op::Div
-        | Op::Fma
-        | Op::Min
-        | Op::Max
-        | Op::Abs
-        | Op::Sign
-        | Op::Sqrt
-        | Op::Floor
-        | Op::Round
-        | Op::Eq
-        | Op::Lt
-        | Op::Le
-        | Op::IsNan
-        | Op::INeg
-        | Op::IAdd
-        | Op::ISub
-        | Op::IMul
-        | Op::IDiv
-        | Op::IMod
-        | Op::IMin
-        | Op::IMax
-        | Op::IEq
-        | Op::ILt
-        | Op::ILe
-        | Op::And
-        | Op::Or
-        | Op::Not
-        | Op::ToReal
-        | Op::ToInt
-        | Op::BoolToInt
-        | Op::Read
-        | Op::Select
-        | Op::Stop => false,
-    }
+    let repeated = op == Op::Pow && matches!(args, [_, Atom::Real(n)] if small_integer(*n));
+    !repeated && kernel(op).is_some()
 }
 
 /// Exponents that are repeated multiplication.
