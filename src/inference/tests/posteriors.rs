@@ -5,7 +5,8 @@
 use super::guides::{Estimator, Family, Guide};
 use super::models::{self, Reference};
 use super::targets::Target;
-use crate::inference::fit::{Config, Outcome, Silent, fit};
+use super::fit;
+use crate::inference::fit::{Config, Outcome, Silent};
 use crate::inference::verdict::FitStatus;
 
 /// Name, family, ELBO, smallest and largest sd ratio of the optimum.
