@@ -6,9 +6,9 @@
 //! loops by tables of marginals ([`super::marginal`]), all others by their own coefficients in place.
 //! A plate of N sites costs N rows, a chain of T sites T tables.
 
+use super::fresh::{self, Fresh, Shot};
 use super::marginal::Chain;
 use super::pull::{Element, Env, Interrupt, Pull, Pulled, Scope, Task, apply_export, unravel, unsupported};
-use super::fresh::{self, Fresh, Shot};
 use super::{Deriver, JOINT_LIMIT, Site, TABLE_LIMIT, oneshot, tree};
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Block, Collector, For, Stmt, Type, Var};

@@ -498,7 +498,6 @@ impl<'a> Machine<'a> {
             strategy,
             own,
             types,
-            template: template.clone(),
             vars: vars.clone(),
             description: SiteDescription {
                 address: site.address.clone(),

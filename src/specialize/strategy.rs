@@ -29,7 +29,6 @@ pub(super) struct SiteEntry<'a> {
     /// The strategy is one of the distribution's own.
     pub own: bool,
     pub types: Vec<Type>,
-    pub template: Value<'a>,
     pub vars: Vec<Var>,
     pub description: SiteDescription,
 }
@@ -116,7 +115,9 @@ impl<'a> Machine<'a> {
         match v {
             Value::Estimate(e) => Ok((**e).clone()),
             Value::Scalar(a) => Ok(Self::constant_estimate(self.real_of(*a))),
-            Value::Estimates(_) => super::machine::refuse(span, "several results of the continuation where one is needed"),
+            Value::Estimates(_) => {
+                super::machine::refuse(span, "several results of the continuation where one is needed")
+            }
             other => super::machine::refuse(span, format!("a real is needed, this is {}", other.kind())),
         }
     }
