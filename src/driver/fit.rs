@@ -84,7 +84,14 @@ pub fn run(session: &Session<'_>, options: &FitOptions, observer: &mut dyn Obser
             Some(text) => Some(flag_choice(session, text)?),
             None => line.optimiser.as_ref().map(|o| choice(session, o)).transpose()?,
         });
-        models.push(Model::new(session, line, count, options.backend, &names, options.keep || options.resume.is_some())?);
+        models.push(Model::new(
+            session,
+            line,
+            count,
+            options.backend,
+            &names,
+            options.keep || options.resume.is_some(),
+        )?);
         particles.push(count);
     }
     let mut config = Config {

@@ -98,8 +98,12 @@ impl Model {
         let blocks = blocks(session, &found.params, guide, trained);
         if !blocks.iter().any(|b| b.trained) {
             return Err(session.refuse(vec![
-                Diagnostic::error("E0522", line.span, "the objective depends on none of the parameters it is trained over")
-                    .fix("name parameters that it reads in `over`"),
+                Diagnostic::error(
+                    "E0522",
+                    line.span,
+                    "the objective depends on none of the parameters it is trained over",
+                )
+                .fix("name parameters that it reads in `over`"),
             ]));
         }
         let initial = initial(session, &names)?;

@@ -163,11 +163,7 @@ pub struct Outcome {
 
 /// Fits: a start (a quasi-Newton path for a derived Gaussian guide, a deterministic Newton search for other parameters),
 /// training until the stopping rule holds, final draws and verdict. Several lines step together in the declared coordinates.
-pub fn fit<'a>(
-    lines: Vec<Line<'a>>,
-    config: &'a Config,
-    observer: &'a mut dyn Observer,
-) -> Result<Outcome, Stopped> {
+pub fn fit<'a>(lines: Vec<Line<'a>>, config: &'a Config, observer: &'a mut dyn Observer) -> Result<Outcome, Stopped> {
     let mut trainer = Trainer::new(lines, config, observer);
     let header = header(&trainer);
     let (mut training, members, method) = match &config.resume {
@@ -210,8 +206,7 @@ pub fn fit<'a>(
     let drawn = lines.iter().position(|line| line.khat.is_some());
     let (khat, quantities) =
         drawn.map_or((None, Vec::new()), |line| (lines[line].khat, lines[line].quantities.clone()));
-    let factorised =
-        trainer.lines[drawn.unwrap_or(0)].bound.params().iter().any(|b| b.role == ParamRole::LogScale);
+    let factorised = trainer.lines[drawn.unwrap_or(0)].bound.params().iter().any(|b| b.role == ParamRole::LogScale);
     let plain = trainer.lines.iter().any(|line| line.choice.constant);
     let Verdict { status, reasons, advice } =
         verdict::verdict(&verdict::Figures { ending, steps, plain, khat, rows: &quantities, factorised });

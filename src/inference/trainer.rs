@@ -94,7 +94,6 @@ impl<'a> Trainer<'a> {
         Trainer { lines, config, observer, cancelled: false, steps: 0, evaluations: 0, skipped: 0 }
     }
 
-
     /// Tells the observer; true if it wants an end.
     pub(crate) fn watch(&mut self, progress: &Progress) -> bool {
         self.cancelled |= self.observer.progress(progress) == Control::Cancel;

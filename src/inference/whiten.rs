@@ -320,7 +320,8 @@ fn reference_of(centre: &[f64], n: usize, scale: &ParamBlock) -> Vec<f64> {
 /// The location and the scale block of a derived Gaussian guide; `None` unless there is one of each and they fit.
 pub(crate) fn gaussian_blocks(blocks: &[ParamBlock]) -> Option<(&ParamBlock, &ParamBlock)> {
     let mut locations = blocks.iter().filter(|b| b.trained && b.role == ParamRole::Location);
-    let mut scales = blocks.iter().filter(|b| b.trained && matches!(b.role, ParamRole::LogScale | ParamRole::CholeskyScale));
+    let mut scales =
+        blocks.iter().filter(|b| b.trained && matches!(b.role, ParamRole::LogScale | ParamRole::CholeskyScale));
     let (location, scale) = (locations.next()?, scales.next()?);
     let n = location.len;
     let fits = match scale.role {

@@ -130,13 +130,10 @@ impl Checker {
                 let ItemKind::Param { name, .. } = &self.loaded.items.item(id).kind else { continue };
                 names.push(name.text.clone());
                 if let Some((other, said)) = owners.insert(id, (line.span, !line.over.is_empty())) {
-                    let mut error = Diagnostic::error(
-                        "E0524",
-                        line.span,
-                        format!("`{}` is trained by two lines", name.text),
-                    )
-                    .label("here")
-                    .also(other, "and here");
+                    let mut error =
+                        Diagnostic::error("E0524", line.span, format!("`{}` is trained by two lines", name.text))
+                            .label("here")
+                            .also(other, "and here");
                     if line.over.is_empty() || !said {
                         error = error.note("a line without `over` trains every parameter that its objective reads");
                     }

@@ -15,12 +15,28 @@ use crate::types::optimiser::{COMMON, names, signature};
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Rule {
     /// Decoupled weight decay per unit of rate makes it AdamW.
-    Adam { moments: Moments, decay: f64 },
-    Sgd { momentum: f64 },
-    Adagrad { epsilon: f64 },
-    Rmsprop { keep: f64, epsilon: f64 },
-    Adabelief { moments: Moments },
-    Lion { beta1: f64, beta2: f64, decay: f64 },
+    Adam {
+        moments: Moments,
+        decay: f64,
+    },
+    Sgd {
+        momentum: f64,
+    },
+    Adagrad {
+        epsilon: f64,
+    },
+    Rmsprop {
+        keep: f64,
+        epsilon: f64,
+    },
+    Adabelief {
+        moments: Moments,
+    },
+    Lion {
+        beta1: f64,
+        beta2: f64,
+        decay: f64,
+    },
     /// Step sizes from the distance moved; no rate to choose.
     Dowg,
     /// Bets on coordinates; no rate to choose.
@@ -115,9 +131,9 @@ impl Choice {
         let mut values: Vec<(&str, f64)> = Vec::new();
         for (place, (written, value)) in arguments.iter().enumerate() {
             let setting = match written {
-                Some(written) => known.setting(written).ok_or_else(|| {
-                    format!("`{name}` has no setting `{written}`; it has {}", known.setting_names())
-                })?,
+                Some(written) => known
+                    .setting(written)
+                    .ok_or_else(|| format!("`{name}` has no setting `{written}`; it has {}", known.setting_names()))?,
                 None => known.settings.get(place).ok_or_else(|| {
                     format!("`{name}` takes at most {} number(s) without a name", known.settings.len())
                 })?,
@@ -132,7 +148,8 @@ impl Choice {
             values.push((setting.name, *value));
         }
         let of = |wanted: &str| {
-            let default = known.settings.iter().chain(&COMMON).find(|s| s.name == wanted).map_or(f64::NAN, |s| s.default);
+            let default =
+                known.settings.iter().chain(&COMMON).find(|s| s.name == wanted).map_or(f64::NAN, |s| s.default);
             values.iter().find(|v| v.0 == wanted).map_or(default, |v| v.1)
         };
         let moments = Moments { beta1: of("beta1"), beta2: of("beta2"), epsilon: of("epsilon") };

@@ -19,14 +19,7 @@ pub struct Cocob {
 impl Cocob {
     pub fn new(len: usize) -> Cocob {
         let zeros = || vec![0.0; len];
-        Cocob {
-            started: false,
-            start: zeros(),
-            largest: zeros(),
-            total: zeros(),
-            reward: zeros(),
-            sum: zeros(),
-        }
+        Cocob { started: false, start: zeros(), largest: zeros(), total: zeros(), reward: zeros(), sum: zeros() }
     }
 }
 

@@ -141,7 +141,8 @@ struct Coin {
 
 impl Coin {
     fn new(start: f64, period: u32) -> Coin {
-        let block = ParamBlock { name: "l".into(), offset: 0, len: 1, role: ParamRole::Free, explicit: true, trained: true };
+        let block =
+            ParamBlock { name: "l".into(), offset: 0, len: 1, role: ParamRole::Free, explicit: true, trained: true };
         Coin { blocks: vec![block], start, period }
     }
 }
@@ -212,7 +213,9 @@ fn score_function_gradients_train() {
     assert!((outcome.parameters[0].1 - 4.0f64.ln()).abs() < 0.1, "{:?} {:?}", outcome.parameters, outcome.method);
     assert!(outcome.khat.is_none() && outcome.quantities.is_empty());
     assert!((outcome.lines[0].tuned[0] - 1.0).abs() < 0.05);
-    assert!(outcome.lines[0].state[0] > 0.98 * outcome.steps as f64 && outcome.lines[0].state[0] < outcome.steps as f64);
+    assert!(
+        outcome.lines[0].state[0] > 0.98 * outcome.steps as f64 && outcome.lines[0].state[0] < outcome.steps as f64
+    );
 }
 
 #[test]
@@ -229,9 +232,12 @@ fn failing_steps_are_left_out_or_named() {
 /// Other rules, and Adam at the rate of a file, reach the same optimum from the same start.
 #[test]
 fn every_rule_trains() {
-    for (rule, rate) in
-        [(Rule::ADAM, 0.01), (Rule::Sgd { momentum: 0.9 }, 0.002), (Rule::Adagrad { epsilon: 1e-10 }, 0.1), (Rule::Rmsprop { keep: 0.99, epsilon: 1e-10 }, 0.01)]
-    {
+    for (rule, rate) in [
+        (Rule::ADAM, 0.01),
+        (Rule::Sgd { momentum: 0.9 }, 0.002),
+        (Rule::Adagrad { epsilon: 1e-10 }, 0.1),
+        (Rule::Rmsprop { keep: 0.99, epsilon: 1e-10 }, 0.01),
+    ] {
         let mut guide = Guide::derived(models::sblri(), Family::MeanField, Estimator::Pathwise, 4);
         let line = Line { bound: &mut guide, optimiser: Some(Choice::of(rule, rate)) };
         let outcome = crate::inference::fit::fit(vec![line], &config(1), &mut Silent).unwrap();
