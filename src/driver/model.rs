@@ -23,6 +23,7 @@ pub struct Model {
     /// -1 to minimise.
     sign: f64,
     outputs: Vec<f64>,
+    epoch: usize,
     log_joint: Option<(Box<dyn Executable>, Vec<f64>)>,
     draws: Option<Drawing>,
     quantities: Vec<QuantityName>,
@@ -105,6 +106,7 @@ impl Model {
             objective,
             sign: if line.minimize { -1.0 } else { 1.0 },
             outputs,
+            epoch: compile::epoch(&found.program),
             log_joint,
             draws,
             quantities,
@@ -240,6 +242,10 @@ impl Bound for Model {
             *g = self.sign * x;
         }
         (self.sign * self.outputs[0], status)
+    }
+
+    fn epoch(&self) -> usize {
+        self.epoch
     }
 
     fn latent_len(&self) -> usize {

@@ -196,8 +196,10 @@ pub fn fit(bound: &mut dyn Bound, config: &Config, observer: &mut dyn Observer) 
 fn final_objective(trainer: &mut Trainer<'_>, params: &[f64], ending: Ending) -> Estimate {
     let most = if ending == Ending::Cancelled { 1000 } else { 30_000 };
     let mut values = Vec::new();
-    while values.len() < most {
+    let mut evaluated = 0;
+    while evaluated < most {
         let more = trainer.values(params, 1000);
+        evaluated += 1000.max(trainer.bound.epoch());
         if more.is_empty() {
             break;
         }

@@ -93,11 +93,17 @@ impl<'a> Trainer<'a> {
         if status == Status::Fine && dense::all_finite(gradient) { value } else { f64::NAN }
     }
 
-    /// Values on `count` fresh streams; those that are not finite are left out.
+    /// Values on some `count` fresh streams; those that are not finite are left out. Where plates are subsampled, each is the
+    /// mean over an epoch, so that all rows count in it.
     pub(crate) fn values(&mut self, params: &[f64], count: usize) -> Vec<f64> {
-        let first = self.evaluations;
-        self.evaluations += count as u32;
-        self.values_at(params, first, count).into_iter().filter(|v| v.is_finite()).collect()
+        let epoch = self.bound.epoch();
+        let passed = EVALUATION.wrapping_add(self.evaluations) as usize % epoch;
+        let first = self.evaluations + if passed == 0 { 0 } else { (epoch - passed) as u32 };
+        let count = count.div_ceil(epoch) * epoch;
+        self.evaluations = first + count as u32;
+        let values = self.values_at(params, first, count);
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / epoch as f64;
+        values.chunks(epoch).map(mean).filter(|v| v.is_finite()).collect()
     }
 
     fn values_at(&mut self, params: &[f64], first: u32, count: usize) -> Vec<f64> {
