@@ -4,7 +4,7 @@
 //! The axis of an address that is sampled row by row has the plate's own name as its size (`z: real[rows]`): it agrees
 //! with nothing but itself, and is indexed by a loop variable of the plate alone.
 
-use super::context::{Checker, Piece, Run};
+use super::context::{Checker, Frame, Piece, Run};
 use super::estimates::Source;
 use super::poly::Poly;
 use super::program::ItemId;
@@ -47,14 +47,24 @@ impl Checker {
     pub fn plate(&mut self, id: ItemId) -> Val {
         let item = self.loaded.items.item(id).clone();
         let ItemKind::Plate { name, from, to, by } = &item.kind else { return Val::Unknown };
+        if self.frames.iter().any(|f| f.item == Some(id)) {
+            self.report(
+                Diagnostic::error("E0206", name.span, format!("the plate `{}` mentions itself", name.text))
+                    .label("its own rows are not known here")
+                    .fix("write its bounds by data and constants"),
+            );
+            return Val::Unknown;
+        }
+        self.frames.push(Frame { span: name.span, name: name.text.clone(), item: Some(id) });
         let mut inner = Env::new(self.loaded.items.module_of(id), Mode::Pure);
         let from = self.size(from, &mut inner);
         let to = self.size(to, &mut inner);
-        let Some(by) = by else { return Val::Range { from, to } };
-        let take = self.size(by, &mut inner);
+        let take = by.as_ref().map(|by| (self.size(by, &mut inner), by.span));
+        self.frames.pop();
+        let Some((take, by)) = take else { return Val::Range { from, to } };
         if self.range(&take).1 < 1.0 {
             self.report(
-                Diagnostic::error("E0422", by.span, format!("the plate `{}` takes no rows", name.text))
+                Diagnostic::error("E0422", by, format!("the plate `{}` takes no rows", name.text))
                     .label("rows of one step: at least 1")
                     .fix("take at least one row, or leave `by` out"),
             );
