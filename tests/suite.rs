@@ -26,6 +26,8 @@ mod laws;
 mod ppl_stages;
 #[path = "suite/pages.rs"]
 mod pages;
+#[path = "suite/plates.rs"]
+mod plates;
 #[path = "suite/programs.rs"]
 mod programs;
 #[path = "suite/redefined.rs"]
@@ -63,6 +65,7 @@ fn main() {
     trials.extend(derivatives::trials());
     trials.extend(commands::trials());
     trials.extend(pages::trials());
+    trials.extend(plates::trials());
     trials.extend(redefined::trials());
     trials.extend(refused::trials());
     trials.extend(replay::trials());

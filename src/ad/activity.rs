@@ -41,7 +41,7 @@ fn propagate_stmt(program: &Program, stmt: &Stmt, active: &mut HashSet<Var>) {
             }
         }
         Stmt::Array { results, prim, args } => {
-            if !matches!(prim, Prim::Const { .. }) && args.iter().any(|&a| is_active(active, a)) {
+            if !matches!(prim, Prim::Const { .. } | Prim::Subset { .. }) && args.iter().any(|&a| is_active(active, a)) {
                 for &r in results {
                     mark(program, active, r);
                 }

@@ -193,7 +193,7 @@ impl Forward {
                 let args: Vec<Atom> = args.iter().map(|&a| self.dense(b, a)).collect();
                 b.array(prim.clone(), &args, ty)
             }
-            Prim::Const { .. } => return,
+            Prim::Const { .. } | Prim::Subset { .. } => return,
         };
         self.tangents.insert(result, t);
     }

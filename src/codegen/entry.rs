@@ -4,7 +4,7 @@ use crate::ir::core::Noise;
 pub(super) use crate::ir::kernel::kernel;
 use crate::runtime::executable::Stream;
 use crate::runtime::kernel::Kernel;
-use crate::runtime::{gemm, linear, random, rows};
+use crate::runtime::{feistel, gemm, linear, random, rows};
 
 /// The strip function of a kernel: operand pointers, output, number of elements.
 pub(super) fn strip(kernel: Kernel) -> usize {
@@ -202,6 +202,17 @@ unsafe extern "C" fn sort_ints(a: *const i64, out: *mut i64, n: usize) {
 /// (a, out, n).
 pub(super) fn sort(reals: bool) -> usize {
     if reals { sort_reals as *const () as usize } else { sort_ints as *const () as usize }
+}
+
+unsafe extern "C" fn subset_of(seed: u64, step: u32, plate: u32, of: u64, take: usize, out: *mut i64) {
+    // SAFETY: an array of `take` ints.
+    let out = unsafe { std::slice::from_raw_parts_mut(out, take) };
+    feistel::subset(Stream { seed, step }, plate, of, out);
+}
+
+/// (seed, step, plate, of, take, out).
+pub(super) fn subset() -> usize {
+    subset_of as *const () as usize
 }
 
 unsafe extern "C" fn copy_words(from: *const u64, to: *mut u64, n: usize) {

@@ -104,7 +104,12 @@ impl Pull<'_, '_> {
                     let at = self.reshaped(indices, shape, &from);
                     self.read(args[0], &at, env)
                 }
-                Prim::Cholesky | Prim::SolveLower { .. } | Prim::CumSum { .. } | Prim::Sort | Prim::Const { .. } => {
+                Prim::Cholesky
+                | Prim::SolveLower { .. }
+                | Prim::CumSum { .. }
+                | Prim::Sort
+                | Prim::Const { .. }
+                | Prim::Subset { .. } => {
                     let whole = self.value(array, env)?;
                     Ok(plain(self, whole))
                 }

@@ -54,7 +54,12 @@ impl Deriver<'_> {
             let Some(path) = tree::find(&stmts, first_result(&site)) else { continue };
             let delegated = tree::has_samples(&site.form.stmts);
             let new = if delegated { self.evaluate_strategies(&site.form.stmts)? } else { Vec::new() };
-            replaced.extend(self.replace(&mut stmts, &path, site)?);
+            let (done, known) = self.replace(&mut stmts, &path, site)?;
+            replaced.extend(done);
+            // Forms of sites further on were evaluated before, on the sample itself.
+            for other in queue.iter_mut().chain(several.iter_mut()) {
+                substitute_form(&mut other.form, &known);
+            }
             // What the strategy samples itself stands where the site stood, with the same rest.
             for inner in new.into_iter().rev() {
                 if is_one_shot(&inner.form) {
@@ -77,16 +82,18 @@ impl Deriver<'_> {
         Ok(stmts)
     }
 
-    /// Puts the form's statements where the sample stood; returns what companions need, if there are any.
+    /// Puts the form's statements where the sample stood; returns what companions need, if there are any, and what stands for
+    /// the sample's names where they are gone.
     fn replace(
         &mut self,
         stmts: &mut Vec<Stmt>,
         path: &[(usize, usize)],
         site: Site,
-    ) -> Result<Option<Replaced>, Diagnostic> {
+    ) -> Result<(Option<Replaced>, Substitution), Diagnostic> {
         let Site { sample, form } = site;
         let mut new = form.stmts;
-        let Some(primal) = form.calls.iter().position(|c| c.primal.is_some()) else { return Ok(None) };
+        let mut known = Substitution::new();
+        let Some(primal) = form.calls.iter().position(|c| c.primal.is_some()) else { return Ok((None, known)) };
         let base = form.calls[primal].args.clone();
         let mut stopped = Vec::new();
         for (i, call) in form.calls.iter().enumerate() {
@@ -102,9 +109,9 @@ impl Deriver<'_> {
             stopped.push(Stopped { args, extents: call.extents.clone(), coefficient });
         }
         let values = if stopped.is_empty() {
-            let map: Substitution = sample.results.iter().copied().zip(base.iter().copied()).collect();
+            known = sample.results.iter().copied().zip(base.iter().copied()).collect();
             // Everywhere below the top list, so that what enclosing statements yield is included.
-            substitute(stmts, &map);
+            substitute(stmts, &known);
             Vec::new()
         } else {
             // The values keep the sample's names, so that only the continuation reads them.
@@ -122,7 +129,7 @@ impl Deriver<'_> {
         let list = region_at(stmts, path);
         let at = path.last().map_or(0, |p| p.0);
         list.splice(at..=at, new);
-        Ok((!stopped.is_empty()).then_some(Replaced { values, stopped, entry: sample.entry }))
+        Ok(((!stopped.is_empty()).then_some(Replaced { values, stopped, entry: sample.entry }), known))
     }
 
     /// Gives each term a variable of its own, defined in the list it stands in: a literal in a branch, or a variable from
@@ -591,6 +598,20 @@ fn stmt_is_tainted(stmt: &Stmt, tainted: &HashSet<Var>) -> bool {
     let mut touched = false;
     stmt.each_atom(&mut |a| touched |= tree::is_tainted(tainted, a));
     touched || stmt.results().iter().any(|r| tainted.contains(r))
+}
+
+/// The same in what a strategy made of another site.
+fn substitute_form(form: &mut StrategyForm, map: &Substitution) {
+    let one = |a: &mut Atom| *a = subst(map, *a);
+    substitute(&mut form.stmts, map);
+    one(&mut form.constant);
+    for call in &mut form.calls {
+        call.args.iter_mut().chain(&mut call.primal).chain(&mut call.stopped).for_each(one);
+    }
+    for next in &mut form.next {
+        one(&mut next.constant);
+        next.coefficients.iter_mut().flatten().for_each(one);
+    }
 }
 
 /// Replaces operands in a list, in place.

@@ -222,6 +222,9 @@ pub enum Prim {
     Fill { shape: Vec<usize> },
     /// A constant array, row-major (ints and bools as their value).
     Const { data: std::sync::Arc<[f64]>, ty: Type },
+    /// `() -> int[take]`: distinct members of `0..of`, a function of (seed, step, plate) alone. Steps go through a permutation of
+    /// `0..of`, `take` at a time, then through the next one. Never in `setup`.
+    Subset { of: usize, take: usize, plate: u32 },
 }
 
 /// A native random primitive: a scalar that is a function of (seed, step, site, index).

@@ -328,6 +328,7 @@ fn prim_attributes(prim: &Prim) -> String {
         Prim::Cholesky | Prim::SolveLower { .. } | Prim::CumSum { .. } | Prim::Stack | Prim::Sort => String::new(),
         Prim::Concat { axis } => format!("[{axis}]"),
         Prim::Reshape { shape } | Prim::Fill { shape } => extents(shape),
+        Prim::Subset { of, take, plate } => format!("[{of}, {take}, {plate}]"),
         Prim::Const { data, ty } => {
             let list: Vec<String> = data
                 .iter()

@@ -114,7 +114,7 @@ fn supported(stmt: &Stmt, varying: &HashSet<Var>) -> bool {
         Stmt::Contract(c) => matches!(c.kind, None | Some(ContractKind::Loops)),
         Stmt::Array { prim, .. } => match prim {
             Prim::Stack | Prim::Concat { .. } | Prim::Reshape { .. } | Prim::Fill { .. } | Prim::CumSum { .. } => true,
-            Prim::Cholesky | Prim::SolveLower { .. } | Prim::Sort | Prim::Const { .. } => false,
+            Prim::Cholesky | Prim::SolveLower { .. } | Prim::Sort | Prim::Const { .. } | Prim::Subset { .. } => false,
         },
         Stmt::Sample(_) | Stmt::Term(_) => false,
     }

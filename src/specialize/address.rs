@@ -4,6 +4,7 @@
 //! A piece's index is a literal, the index of an open loop, or, once the loop is closed, a range.
 
 use super::array::Index;
+use super::clause::Clause;
 use super::generative::Mode;
 use super::machine::{Fail, Machine, R, refuse};
 use super::value::{Array, Env, Repr, Value};
@@ -88,6 +89,9 @@ impl<'a> Machine<'a> {
 
     pub(super) fn add_piece(&mut self, name: &str, indices: &[Atom], value: Value<'a>, span: Span) -> R<()> {
         let dims: Vec<Dim> = indices.iter().map(|&a| Dim::At(a)).collect();
+        if self.open.iter().any(|o| o.plate) && !self.local_addresses.iter().any(|n| n == name) {
+            self.local_addresses.push(name.to_owned());
+        }
         let key = PieceKey { name: name.to_owned(), dims, order: Vec::new() };
         let Some(f) = self.frames.last_mut() else {
             return refuse(span, "an address outside a generative function");
@@ -319,6 +323,13 @@ impl<'a> Machine<'a> {
         {
             return Ok(value.clone());
         }
+        if let [(key, value)] = pieces.as_slice()
+            && key.dims.iter().all(|d| matches!(d, Dim::Range { from: 0, .. }))
+            && key.order.len() == rank
+            && let Value::Array(Array { repr: Repr::Rows { .. }, .. }) = value
+        {
+            return self.sorted_rows(key, value, span);
+        }
         if rank == 1 && pieces.iter().all(|(k, _)| matches!(k.dims[0], Dim::At(_))) {
             pieces.sort_by_key(|(k, _)| k.dims[0].interval());
             for (i, (k, _)) in pieces.iter().enumerate() {
@@ -338,6 +349,22 @@ impl<'a> Machine<'a> {
             full.push((intervals, value));
         }
         self.join_axis(name, full, 0, rank, span)
+    }
+
+    /// An array by rows with its leading axes in the order of the address' dimensions.
+    fn sorted_rows(&mut self, key: &PieceKey, value: &Value<'a>, span: Span) -> R<Value<'a>> {
+        let Value::Array(Array { repr: Repr::Rows { base, axes }, .. }) = value else { return Ok(value.clone()) };
+        let ty = self.program.atom_type(*base);
+        let intervals: Vec<(i64, usize)> = ty.shape[..key.order.len()].iter().map(|&n| (0, n)).collect();
+        let inner = Value::core(*base, ty.scalar, ty.shape);
+        let mut sorted = self.full_rank(key, &inner, &intervals, span)?;
+        for (axis, plate) in axes.iter().enumerate() {
+            let to = key.order.get(axis).copied().unwrap_or(axis);
+            if let Some(plate) = plate.and_then(|id| self.plates.get(&id).cloned()) {
+                sorted = self.mark_rows(&sorted, to, &plate);
+            }
+        }
+        Ok(sorted)
     }
 
     /// The value with one axis per dimension, in their order.
@@ -441,15 +468,17 @@ impl<'a> Machine<'a> {
     pub(super) fn close_pieces(
         &mut self,
         pieces: Vec<(PieceKey, Value<'a>)>,
+        clauses: &[Clause<'a>],
         indices: &[(Var, usize)],
         atoms: &mut dyn Iterator<Item = Atom>,
         span: Span,
     ) -> R<()> {
         for (mut key, value) in pieces {
-            let value = self.rebuild(&value, atoms);
+            let mut value = self.rebuild(&value, atoms);
             let mut order = Vec::new();
-            for &(var, len) in indices {
-                let position = key.dims.iter().position(|d| matches!(d, Dim::At(a) if self.affine(*a).0 == Some(var)));
+            for (axis, (&(var, len), clause)) in indices.iter().zip(clauses).enumerate() {
+                let position =
+                    key.dims.iter().position(|d| matches!(d, Dim::At(a) if self.is_index_of(*a, clause, var)));
                 let Some(p) = position else {
                     return Err(Diagnostic::error(
                         "E0390",
@@ -459,7 +488,10 @@ impl<'a> Machine<'a> {
                     .fix(format!("give it the loop's index: `{}[i]`", key.name))
                     .into());
                 };
-                if let Dim::At(a) = key.dims[p] {
+                if let Some(plate) = clause.plate.as_deref().filter(|_| clause.is_subsampled()) {
+                    key.dims[p] = Dim::Range { from: plate.from, len: plate.of };
+                    value = self.mark_rows(&value, axis, plate);
+                } else if let Dim::At(a) = key.dims[p] {
                     key.dims[p] = Dim::Range { from: self.affine(a).1, len };
                 }
                 order.push(p);

@@ -8,6 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Program, Role, Scalar};
 use crate::ir::interpret::Interpreter;
 use crate::runtime::executable::{Array as Bound_, Executable, Status, Stream, Values};
+use crate::syntax::parser::{NodeIds, parse_expr};
 use crate::syntax::tree::{ItemKind, TypeKind};
 use crate::types::program::{Checked, ItemId};
 use std::collections::HashMap;
@@ -117,7 +118,47 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
             _ => {}
         }
     }
+    if diagnostics.is_empty() {
+        diagnostics.extend(unmet(checked, &bindings, &arrays));
+    }
     if diagnostics.is_empty() { Ok(Bound { checked, bindings: Rc::new(bindings), arrays }) } else { Err(diagnostics) }
+}
+
+/// Sizes that were assumed to agree before data were bound, and do not.
+fn unmet(checked: &Checked, bindings: &Bindings, arrays: &HashMap<String, Rc<Known>>) -> Vec<Diagnostic> {
+    let value = |text: &str| -> Option<f64> {
+        let mut sources = crate::base::source::Sources::default();
+        let file = sources.add("a size", text, true);
+        // Ids from the far end, so that they meet no file's.
+        let mut ids = NodeIds::starting_at(1 << 31);
+        let expr = parse_expr(&sources, file, &mut ids).ok()?;
+        match evaluate(checked, bindings, arrays, checked.main, &expr).ok()? {
+            Constant::Leaf(k) => k.values.first().copied(),
+            Constant::Tuple(_) | Constant::Record(_) => None,
+        }
+    };
+    let mut out = Vec::new();
+    for o in &checked.obligations {
+        if let (Some(left), Some(right)) = (value(&o.left), value(&o.right))
+            && left != right
+        {
+            let said = |text: &str, value: f64| {
+                let shown = crate::types::poly::number(value);
+                if text == shown { format!("`{text}`") } else { format!("`{text}` is {shown}") }
+            };
+            out.push(
+                Diagnostic::error(
+                    "E0211",
+                    o.span,
+                    format!("sizes differ: {}, {}", said(&o.left, left), said(&o.right, right)),
+                )
+                .label("they must agree here")
+                .note("the program is valid for data in which they do")
+                .fix("bind data of agreeing sizes, or declare both with one size"),
+            );
+        }
+    }
+    out
 }
 
 /// Gives the leaves of a constant the names of the inputs they become.

@@ -81,7 +81,7 @@ impl<'a> Machine<'a> {
             } else if let Value::Array(a) = value {
                 let atoms = match &a.repr {
                     super::value::Repr::Core(x) | super::value::Repr::Fill(x) => vec![*x],
-                    super::value::Repr::View { base, .. } => vec![*base],
+                    super::value::Repr::View { base, .. } | super::value::Repr::Rows { base, .. } => vec![*base],
                     _ => Vec::new(),
                 };
                 (lower, upper) = (f64::NEG_INFINITY, f64::INFINITY);

@@ -361,15 +361,7 @@ impl<'a> Machine<'a> {
                 None => refuse(span, format!("`{}` is used before it is defined", name.text)),
             },
             ItemKind::Param { .. } => self.param(id),
-            ItemKind::Plate { from, to, by, .. } => {
-                if by.is_some() {
-                    return unsupported(span, "a subsampled plate");
-                }
-                let env = Env::new(self.checked.items.module_of(id), 0);
-                let a = self.static_int(from, &env)?;
-                let b = self.static_int(to, &env)?;
-                Ok(Value::Range(a, b))
-            }
+            ItemKind::Plate { .. } => self.plate(id, span),
             ItemKind::GuideAlias { value, .. } => {
                 let env = Env::new(self.checked.items.module_of(id), 0);
                 self.expr(value, &env)

@@ -3,6 +3,7 @@
 //!
 //! Every operation goes through [`Machine::op`], which folds literals exactly as Core would compute them.
 
+use super::clause::PlateSet;
 use super::generative::Frame;
 use super::strategy::{CallRecord, Current, SiteEntry};
 use super::value::{Env, Known, Value};
@@ -122,6 +123,8 @@ pub(super) struct OpenLoop<'a> {
     /// The frame it stands in, and the addresses that its body samples.
     pub frame: u32,
     pub samples: Rc<[&'a str]>,
+    /// It goes through the rows of a subsampled plate.
+    pub plate: bool,
 }
 
 pub(super) struct Machine<'a> {
@@ -159,6 +162,14 @@ pub(super) struct Machine<'a> {
     pub calls: Vec<CallRecord>,
     /// Results of bijectors' `forward`, so that `inverse` of one is its operand.
     pub forwards: Vec<super::dist::Forward<'a>>,
+    /// Subsampled plates met so far.
+    pub plates: HashMap<ItemId, Rc<PlateSet>>,
+    /// What is read from an index set: the plate, and the position in it.
+    pub rows: HashMap<Var, (ItemId, Atom)>,
+    /// All rows of subsampled plates are gone through.
+    pub whole_plates: bool,
+    /// Addresses sampled row by row in subsampled plates.
+    pub local_addresses: Vec<String>,
     pub depth_of_calls: usize,
     /// Form of the site's value, inside its strategy.
     pub current: Option<Current<'a>>,
@@ -198,6 +209,10 @@ impl<'a> Machine<'a> {
             drawing: None,
             calls: Vec::new(),
             forwards: Vec::new(),
+            plates: HashMap::new(),
+            rows: HashMap::new(),
+            whole_plates: false,
+            local_addresses: Vec::new(),
             depth_of_calls: 0,
             current: None,
             detaches: false,

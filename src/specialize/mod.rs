@@ -11,6 +11,7 @@ pub mod sites;
 mod address;
 mod array;
 mod call;
+mod clause;
 mod dist;
 mod expr;
 mod fold;

@@ -82,10 +82,11 @@ const OTHERS: &[&str] = &[
     "forward",
     "inverse",
     "is_missing",
+    "plug_in",
 ];
 
 const LATER: &[&str] =
-    &["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "inspect", "plug_in", "compose"];
+    &["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "inspect", "compose"];
 
 pub(super) fn is_native(name: &str) -> bool {
     unary(name).is_some() || OTHERS.contains(&name) || LATER.contains(&name)
@@ -135,6 +136,7 @@ impl<'a> Machine<'a> {
             ("is_missing", [x]) => self.elementwise(std::slice::from_ref(x), span, &mut |m, x| {
                 Ok(if m.scalar_of(x[0]) == Scalar::Real { m.op(Op::IsNan, x) } else { Atom::Bool(false) })
             }),
+            ("plug_in", [x @ (Value::Scalar(_) | Value::Array(_))]) => Ok(x.clone()),
             ("sum", [Value::Estimates(e)]) => self.estimates_sum(e, span),
             ("mean", [Value::Estimates(e)]) => {
                 let n: usize = e.extents.iter().product();
@@ -384,6 +386,10 @@ impl<'a> Machine<'a> {
                 }
                 Repr::View { base, axes } => {
                     let repr = Repr::View { base: self.stop_atom(*base), axes: axes.clone() };
+                    Value::Array(Array { scalar: array.scalar, shape: array.shape.clone(), repr })
+                }
+                Repr::Rows { base, axes } => {
+                    let repr = Repr::Rows { base: self.stop_atom(*base), axes: axes.clone() };
                     Value::Array(Array { scalar: array.scalar, shape: array.shape.clone(), repr })
                 }
                 Repr::Core(a) => Value::core(self.stop_atom(*a), array.scalar, array.shape.clone()),

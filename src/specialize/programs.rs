@@ -107,6 +107,7 @@ fn build_objective<'a>(m: &mut Machine<'a>, expr: &'a Expr, options: &Options) -
 /// log density of the guide's model at unconstrained latents, with the log Jacobian. One parameter, `latent[n]`.
 pub fn log_joint<'a>(bound: &Bound<'a>, guide: &'a DerivedGuide) -> Checked<Program> {
     let mut m = machine(bound, Space::Constrained, SiteForm::Draw);
+    m.whole_plates = true;
     failed((|| {
         let env = m.main_env();
         let span = guide.model.span;
@@ -129,10 +130,12 @@ pub fn log_joint<'a>(bound: &Bound<'a>, guide: &'a DerivedGuide) -> Checked<Prog
     Ok(m.program)
 }
 
-/// Draws from `q` with what `p` returns and `log p - log q`, `batch` at a time. The number of the first draw is the
+/// Draws from `q` with what `p` returns and `log p - log q`, `batch` at a time, with all rows of plates; latents of the rows of
+/// a subsampled plate are drawn and weighed, but not among the quantities. The number of the first draw is the
 /// state input [`FIRST_DRAW`]; a draw depends on its number, not on the batch.
 pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, options: &Options) -> Checked<Draws> {
     let mut m = machine(bound, options.space, SiteForm::Draw);
+    m.whole_plates = true;
     let mut quantities = Vec::new();
     failed((|| {
         m.declare_params(&options.params)?;
@@ -155,6 +158,8 @@ pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, opti
             for (value, latent) in [(&qr.trace, true), (&pr.value, false)] {
                 let mut named = Vec::new();
                 name_leaves("", value, &mut named);
+                // Latents of single rows are too many to be kept draw by draw.
+                named.retain(|(n, _)| !latent || !is_local(n, &m.local_addresses));
                 for (name, leaf) in named {
                     let atom = m.force(&leaf, span)?;
                     quantities.push((name, m.program.atom_type(atom).shape, latent));
@@ -174,6 +179,10 @@ pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, opti
         Ok(())
     })())?;
     Ok(Draws { program: m.program, quantities })
+}
+
+fn is_local(name: &str, local: &[String]) -> bool {
+    local.iter().any(|l| name.strip_prefix(l.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
 fn name_leaves<'a>(prefix: &str, value: &Value<'a>, into: &mut Vec<(String, Value<'a>)>) {

@@ -2,7 +2,7 @@
 
 use super::machine::{Fact, Machine, R, UNKNOWN, refuse};
 use super::shots::Branch;
-use super::value::Value;
+use super::value::{Array, Repr, Value};
 use crate::base::source::Span;
 use crate::ir::core::{Atom, Block, Collector, If, Scalar, Stmt};
 use std::rc::Rc;
@@ -18,6 +18,10 @@ impl<'a> Machine<'a> {
     fn leaves_into(&mut self, value: &Value<'a>, span: Span, into: &mut Vec<Atom>) -> R<()> {
         match value {
             Value::Unit => Ok(()),
+            Value::Array(Array { repr: Repr::Rows { base, .. }, .. }) => {
+                into.push(*base);
+                Ok(())
+            }
             Value::Scalar(_) | Value::Array(_) | Value::Range(..) => {
                 let atom = self.force(value, span)?;
                 into.push(atom);
@@ -35,6 +39,14 @@ impl<'a> Machine<'a> {
     /// A value of the form of `template` made of other atoms, in the order of `leaves`; they may have further axes.
     pub(super) fn rebuild(&self, template: &Value<'a>, atoms: &mut dyn Iterator<Item = Atom>) -> Value<'a> {
         match template {
+            Value::Array(Array { repr: Repr::Rows { axes, .. }, shape, .. }) => {
+                let base = atoms.next().unwrap_or(Atom::Real(f64::NAN));
+                let ty = self.program.atom_type(base);
+                let lead = ty.shape.len().saturating_sub(axes.len());
+                let axes = std::iter::repeat_n(None, lead).chain(axes.iter().copied()).collect();
+                let shape = ty.shape[..lead].iter().chain(shape).copied().collect();
+                Value::Array(Array { scalar: ty.scalar, shape, repr: Repr::Rows { base, axes } })
+            }
             Value::Scalar(_) | Value::Array(_) | Value::Range(..) => {
                 let atom = atoms.next().unwrap_or(Atom::Real(f64::NAN));
                 let ty = self.program.atom_type(atom);

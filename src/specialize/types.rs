@@ -446,6 +446,7 @@ pub(super) fn shape_of(value: &Value<'_>) -> Vec<usize> {
     match value {
         Value::Array(a) => a.shape.clone(),
         Value::Range(a, b) => vec![usize::try_from(b - a).unwrap_or(0)],
+        Value::Plate(p) => vec![p.of],
         Value::Record(fields) => fields.first().map(|(_, v)| shape_of(v)).unwrap_or_default(),
         _ => Vec::new(),
     }

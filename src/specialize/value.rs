@@ -1,6 +1,7 @@
 //! Values of the partial evaluator. What is known when data are bound stays static (literals, known arrays, functions,
 //! distributions); the rest are atoms of the Core under construction. An array of records is a record of arrays.
 
+use super::clause::PlateSet;
 use crate::ir::core::{Atom, Scalar, Var};
 use crate::syntax::tree::{Expr, StrategyItem};
 use crate::types::program::{ItemId, ModuleId};
@@ -33,6 +34,12 @@ pub(super) enum Repr<'a> {
         base: Atom,
         axes: Rc<[ViewAxis]>,
     },
+    /// Values at this step's rows: axes that are given belong to a subsampled plate; they have the extent of all rows, of
+    /// which only this step's are stored.
+    Rows {
+        base: Atom,
+        axes: Rc<[Option<ItemId>]>,
+    },
     Known(Rc<Known>),
     /// All elements equal.
     Fill(Atom),
@@ -54,6 +61,8 @@ pub(super) enum Value<'a> {
     Array(Array<'a>),
     /// `from..to`
     Range(i64, i64),
+    /// A subsampled plate.
+    Plate(Rc<PlateSet>),
     Tuple(Rc<[Value<'a>]>),
     /// Records and traces.
     Record(Rc<[(String, Value<'a>)]>),
@@ -242,6 +251,7 @@ impl<'a> Value<'a> {
             Value::Scalar(_) => "a scalar",
             Value::Array(_) => "an array",
             Value::Range(..) => "a range",
+            Value::Plate(_) => "a plate",
             Value::Tuple(_) => "a tuple",
             Value::Record(_) => "a record",
             Value::Closure(_) | Value::Native(_) => "a function",
@@ -261,9 +271,13 @@ impl<'a> Value<'a> {
             args.iter().map(|(n, v)| (*n, v.map_atoms(f))).collect()
         };
         match self {
-            Value::Unit | Value::Range(..) | Value::Item(_) | Value::Native(_) | Value::Continuation | Value::Text => {
-                self.clone()
-            }
+            Value::Unit
+            | Value::Range(..)
+            | Value::Plate(_)
+            | Value::Item(_)
+            | Value::Native(_)
+            | Value::Continuation
+            | Value::Text => self.clone(),
             Value::Scalar(a) => Value::Scalar(f(*a)),
             Value::Array(array) => {
                 let repr = match &array.repr {
@@ -279,6 +293,7 @@ impl<'a> Value<'a> {
                             .collect();
                         Repr::View { base, axes }
                     }
+                    Repr::Rows { base, axes } => Repr::Rows { base: f(*base), axes: axes.clone() },
                     Repr::Known(k) => Repr::Known(k.clone()),
                     Repr::Fill(a) => Repr::Fill(f(*a)),
                     Repr::List(items) => Repr::List(items.iter().map(|v| v.map_atoms(f)).collect()),

@@ -21,6 +21,9 @@ impl Checker {
 
     /// The value of an address, at indices or as a whole. `None`: there is no such address.
     pub fn address(&mut self, path: &str, at: &[Num], span: Span) -> Option<Val> {
+        if !self.read_by_rows(path, at, span) {
+            return Some(Val::Unknown);
+        }
         let run = self.runs.last()?;
         let sites: Vec<Site> = run.bindings.iter().filter(|b| b.path == path).cloned().collect();
         let token = run.token;

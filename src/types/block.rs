@@ -2,11 +2,22 @@
 
 use super::annotation::{Purpose, leading_dim, named};
 use super::context::{Checker, LoopFrame};
+use super::estimates::union;
+use super::plate::PlateVal;
 use super::poly::Poly;
 use super::value::{Base, Edge, Env, Kind, Mode, Num, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Block, Expr, ExprKind, ForClause, ForRange, Pattern, Stmt, StmtKind};
+use std::rc::Rc;
+
+/// What a `for` goes through: from, to, the element for anything but a range of indices, the plate if it is subsampled.
+struct Went {
+    from: Poly,
+    to: Poly,
+    element: Option<Val>,
+    plate: Option<Rc<PlateVal>>,
+}
 
 impl Checker {
     /// The value of a block; names bound inside do not leave it.
@@ -243,11 +254,13 @@ impl Checker {
     }
 
     pub fn for_expr(&mut self, clauses: &[ForClause], body: &Block, span: Span, env: &mut Env) -> Val {
+        let summed = std::mem::take(&mut self.summed);
         let depth = env.vars.len();
         let mut dims = Vec::new();
+        let mut plates = Vec::new();
         let loops = self.runs.last().map_or(0, |r| r.loops.len());
         for clause in clauses {
-            let (from, to, element) = self.for_range(&clause.over, env);
+            let Went { from, to, element, plate } = self.for_range(&clause.over, env);
             if self.range(&to.sub(&from)).1 < 0.0 {
                 self.report(
                     Diagnostic::error(
@@ -273,6 +286,12 @@ impl Checker {
                 }),
             };
             self.ranges.insert(atom.clone(), (self.range(&from).0, self.range(&to.plus(-1.0)).1));
+            let rows = plate.as_ref().map(|p| Poly::atom(&p.name));
+            if let Some(plate) = plate {
+                self.row_atoms.insert(atom.clone(), plate.id);
+                self.carried_rows(&plate, body, env, clause.name.span);
+                plates.push(plate);
+            }
             env.bind(&clause.name.text, value);
             if let Some(b) = env.vars.last_mut() {
                 b.range = Some((from.clone(), to.clone()));
@@ -286,6 +305,7 @@ impl Checker {
                     from: from.clone(),
                     to: to.clone(),
                     groups,
+                    rows,
                     span: clause.name.span,
                 });
             }
@@ -295,10 +315,30 @@ impl Checker {
         if effects(body) {
             self.settle_loop(body, env, span);
         }
-        let value = self.block(body, env);
+        let mut value = self.block(body, env);
         env.vars.truncate(depth);
         if let Some(run) = self.runs.last_mut() {
             run.loops.truncate(loops);
+        }
+        let mut sources = Vec::new();
+        for plate in &plates {
+            sources.push(self.plate_source(plate));
+        }
+        if env.mode == Mode::Generative
+            && scores(body)
+            && let Some(run) = self.runs.last_mut()
+        {
+            run.sources = union(&Some(std::mem::take(&mut run.sources)), &Some(sources.clone()));
+        }
+        if let Some(plate) = plates.first()
+            && !summed
+            && !matches!(value, Val::Unit | Val::Unknown)
+        {
+            self.unsummed(plate, span);
+            return Val::Unknown;
+        }
+        if !plates.is_empty() {
+            value = value.map(&mut |n| Num { estimate: Some(union(&n.estimate, &Some(sources.clone()))), ..n.clone() });
         }
         match value {
             Val::Unit => Val::Unit,
@@ -351,17 +391,20 @@ impl Checker {
         }
     }
 
-    /// From, to, and the element for anything but a range of indices.
-    fn for_range(&mut self, over: &ForRange, env: &mut Env) -> (Poly, Poly, Option<Val>) {
+    fn for_range(&mut self, over: &ForRange, env: &mut Env) -> Went {
+        let went = |from: Poly, to: Poly, element: Option<Val>| Went { from, to, element, plate: None };
         match over {
             ForRange::Range { from, to } => {
                 self.whole_division += 1;
-                let out = (self.size(from, env), self.size(to, env), None);
+                let out = went(self.size(from, env), self.size(to, env), None);
                 self.whole_division -= 1;
                 out
             }
             ForRange::In(e) => match self.expr(e, env) {
-                Val::Range { from, to } => (from, to, None),
+                Val::Range { from, to } => went(from, to, None),
+                Val::Plate(plate) => {
+                    Went { plate: Some(plate.clone()), ..went(plate.from.clone(), plate.to.clone(), None) }
+                }
                 Val::Values(d) => {
                     let size = match &d.event {
                         Val::Num(n) => match (n.support.lower(), n.support.upper()) {
@@ -370,16 +413,16 @@ impl Checker {
                         },
                         _ => self.opaque(),
                     };
-                    (Poly::default(), size, Some(self.freed(&d.event)))
+                    went(Poly::default(), size, Some(self.freed(&d.event)))
                 }
                 Val::Num(n) if n.dims.len() == 1 => {
                     let size = n.dims[0].clone();
                     let element = super::annotation::strip(&Val::Num(n), 1);
-                    (Poly::default(), size, Some(element))
+                    went(Poly::default(), size, Some(element))
                 }
                 Val::Unknown => {
                     let to = self.opaque();
-                    (Poly::default(), to, Some(Val::Unknown))
+                    went(Poly::default(), to, Some(Val::Unknown))
                 }
                 other => {
                     let found = self.describe(&other);
@@ -394,7 +437,7 @@ impl Checker {
                         .label(found.clone()),
                     );
                     let to = self.opaque();
-                    (Poly::default(), to, Some(Val::Unknown))
+                    went(Poly::default(), to, Some(Val::Unknown))
                 }
             },
         }
@@ -511,6 +554,11 @@ impl Checker {
 /// True if a block samples or assigns anywhere inside.
 pub fn effects(block: &Block) -> bool {
     any_stmt(block, &mut |s| matches!(s.kind, StmtKind::Sample { .. } | StmtKind::Assign { .. }))
+}
+
+/// True if a block adds to a log density.
+fn scores(block: &Block) -> bool {
+    any_stmt(block, &mut |s| matches!(s.kind, StmtKind::Sample { .. } | StmtKind::Observe { .. } | StmtKind::Factor(_)))
 }
 
 fn assigns(block: &Block, name: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use super::annotation::Purpose;
 use super::context::{Checker, Frame};
+use super::estimates::Source;
 use super::poly::Poly;
 use super::program::ItemId;
 use super::value::{BijectorVal, Callable, DistVal, Env, GenVal, Mode, Num, Support, Val};
@@ -21,6 +22,16 @@ pub struct ArgVal {
 }
 
 impl Checker {
+    /// Arguments of a function of the language: a sum over the rows of a plate is scaled to stand for all of them.
+    fn native_args(&mut self, name: &str, args: &[Arg], env: &mut Env) -> Vec<ArgVal> {
+        if let ("sum" | "mean", [arg]) = (name, args)
+            && matches!(arg.value.kind, ExprKind::For { .. })
+        {
+            self.summed = true;
+        }
+        self.args(args, env)
+    }
+
     pub fn args(&mut self, args: &[Arg], env: &mut Env) -> Vec<ArgVal> {
         args.iter()
             .map(|a| ArgVal {
@@ -51,7 +62,7 @@ impl Checker {
                 return self.unsupported(span, &format!("`{name}`"));
             }
             if !local && super::native::is_native(name) {
-                let values = self.args(args, env);
+                let values = self.native_args(name, args, env);
                 return self.native(name, values, span, env);
             }
             if !local && env.mode != Mode::Generative {
@@ -146,7 +157,7 @@ impl Checker {
     }
 
     fn continuation(&mut self, event: &Val, args: &[ArgVal], span: Span) -> Val {
-        let source = self.fresh();
+        let source = self.source(Source::Continuation(span));
         let [arg] = args else {
             self.report(
                 Diagnostic::error("E0203", span, format!("the continuation takes one value, not {}", args.len()))
@@ -157,7 +168,7 @@ impl Checker {
         match (event, &arg.value) {
             (Val::Num(e), Val::Num(v)) => {
                 if v.estimate.is_some() {
-                    self.nonlinear(arg.span, "passed to the continuation");
+                    self.nonlinear(&v.estimate, arg.span, "passed to the continuation");
                 }
                 let base_ok =
                     e.base == v.base || (e.base == super::value::Base::Real && v.base == super::value::Base::Int);

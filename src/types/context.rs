@@ -1,5 +1,6 @@
 //! The state of checking: items, origins of smoothness, runs of generative functions, calls under way, and what was found.
 
+use super::estimates::Source;
 use super::load::Loaded;
 use super::poly::Poly;
 use super::program::{BoundTest, ItemId, ModuleId, Obligation};
@@ -79,6 +80,8 @@ pub struct LoopFrame {
     pub to: Poly,
     /// Name of an outer loop variable whose groups this loop tiles, when its range is ragged.
     pub groups: Option<String>,
+    /// The size that an address gets from it, where that is not `to`: a subsampled plate's name.
+    pub rows: Option<Poly>,
     pub span: Span,
 }
 
@@ -94,6 +97,8 @@ pub struct Run {
     pub loops: Vec<LoopFrame>,
     /// Everything the log density depends on.
     pub density: Kind,
+    /// What makes the log density an estimate: subsampled plates, and estimates that are `factor`s.
+    pub sources: Vec<u32>,
     /// Why it is not normalized: where and what.
     pub unnormalized: Option<(Span, String)>,
     /// The first site whose distribution has no density.
@@ -106,6 +111,8 @@ pub struct Run {
     pub token: u32,
     /// Number of indices and one element of each path, as last sampled: for reads in a loop before the statement.
     pub templates: BTreeMap<String, (usize, Val)>,
+    /// Plates that the indices of an address go through, if any is subsampled.
+    pub by_rows: BTreeMap<String, Vec<Option<ItemId>>>,
     /// Names of the addresses of the whole body; `?` if some are not known.
     pub later: Vec<(String, Span)>,
 }
@@ -156,6 +163,15 @@ pub struct Checker {
     pub in_strategy: u32,
     /// Greater than 0 in the condition of `continuous if`.
     pub joins: u32,
+    /// Where estimates come from, by number.
+    pub sources: HashMap<u32, Source>,
+    pub plate_sources: HashMap<ItemId, u32>,
+    /// Subsampled plates by name, which is the size of what is sampled row by row.
+    pub subsampled: HashMap<String, ItemId>,
+    /// Loop variables over subsampled plates.
+    pub row_atoms: HashMap<String, ItemId>,
+    /// The next `for` is summed at once.
+    pub summed: bool,
 }
 
 impl Checker {
@@ -187,6 +203,11 @@ impl Checker {
             whole_division: 0,
             in_strategy: 0,
             joins: 0,
+            sources: HashMap::new(),
+            plate_sources: HashMap::new(),
+            subsampled: HashMap::new(),
+            row_atoms: HashMap::new(),
+            summed: false,
         }
     }
 
@@ -332,6 +353,9 @@ impl Checker {
         if difference.is_zero() {
             return true;
         }
+        if self.plate_mismatch(a, b, span, what) {
+            return false;
+        }
         let (low, high) = self.range(&difference);
         if low > 0.0 || high < 0.0 {
             self.report(
@@ -437,6 +461,7 @@ impl Checker {
             Val::Gen(_) => "a generative function".to_owned(),
             Val::Bijector(_) => "a bijector".to_owned(),
             Val::Range { from, to } => format!("{}..{}", from.source(), to.source()),
+            Val::Plate(p) => format!("the plate {}", p.name),
             Val::Values(_) => "a support".to_owned(),
             Val::Absent { .. } => "a density that does not exist".to_owned(),
         }

@@ -2,6 +2,7 @@
 
 use super::annotation::{leading_dim, strip};
 use super::context::{Checker, How};
+use super::estimates::{Source, union};
 use super::operator::interval;
 use super::poly::Poly;
 use super::program::ItemId;
@@ -184,15 +185,7 @@ impl Checker {
         let module = self.loaded.items.module_of(id);
         match &item.kind {
             ItemKind::Data { .. } | ItemKind::Const { .. } | ItemKind::Param { .. } => self.global(id, env.frozen),
-            ItemKind::Plate { from, to, by, .. } => {
-                if let Some(by) = by {
-                    self.unsupported(by.span, "a subsampled plate (`by`)");
-                }
-                let mut inner = Env::new(module, Mode::Pure);
-                let from = self.size(from, &mut inner);
-                let to = self.size(to, &mut inner);
-                Val::Range { from, to }
-            }
+            ItemKind::Plate { .. } => self.plate(id),
             ItemKind::Type { name, .. } => {
                 self.report(
                     Diagnostic::error("E0205", span, format!("`{}` is a type, not a value", name.text))
@@ -361,6 +354,11 @@ impl Checker {
                         );
                         return Val::Unknown;
                     }
+                    if let Some(size) = &size
+                        && !self.index_rows(size, at.sym.as_ref(), e.span)
+                    {
+                        return Val::Unknown;
+                    }
                     let text = match &at.sym {
                         Some(sym) => sym.clone(),
                         None => self.opaque(),
@@ -393,6 +391,11 @@ impl Checker {
                     let to = to.as_ref().map(|e| self.size(e, env));
                     let start = from.unwrap_or_default();
                     let end = to.or_else(|| size.clone()).unwrap_or_default();
+                    if let Some(size) = &size
+                        && !self.index_rows(size, None, *span)
+                    {
+                        return Val::Unknown;
+                    }
                     if let Some(size) = &size
                         && (self.at_most(&end, size) == Some(false)
                             || self.at_most(&Poly::default(), &start) == Some(false))
@@ -514,6 +517,9 @@ impl Checker {
                     .label("a bool")
                     .fix("`if c { 1 } else { 0 }` makes a number of it"),
             );
+            return false;
+        }
+        if self.refuse_rows(n, span) {
             return false;
         }
         if n.optional {
@@ -682,7 +688,7 @@ impl Checker {
     }
 
     pub fn expect(&mut self, block: &Block, env: &mut Env) -> Val {
-        let source = self.fresh();
+        let own = vec![self.source(Source::Expect(block.span))];
         let mut inner = env.clone();
         inner.mode = Mode::Expect;
         let runs = std::mem::take(&mut self.runs);
@@ -692,19 +698,19 @@ impl Checker {
         match value {
             Val::Num(n) if n.dims.is_empty() && n.base != Base::Bool => Val::Num(Num {
                 base: Base::Real,
-                estimate: Some(vec![source]),
+                estimate: Some(union(&Some(own), &n.estimate)),
                 sym: None,
                 support: Support::all(),
                 ..n
             }),
-            Val::Unknown => Val::Num(Num { estimate: Some(vec![source]), ..Num::real() }),
+            Val::Unknown => Val::Num(Num { estimate: Some(own), ..Num::real() }),
             other => {
                 let found = self.describe(&other);
                 self.report(
                     Diagnostic::error("E0204", place, format!("`expect` must end in a real, not {found}"))
                         .label(found.clone()),
                 );
-                Val::Num(Num { estimate: Some(vec![source]), ..Num::real() })
+                Val::Num(Num { estimate: Some(own), ..Num::real() })
             }
         }
     }
@@ -728,13 +734,6 @@ impl Checker {
     pub fn element(&mut self, value: &Val) -> Val {
         strip(value, 1)
     }
-}
-
-pub fn union(a: &Option<Vec<u32>>, b: &Option<Vec<u32>>) -> Vec<u32> {
-    let mut out: Vec<u32> = a.iter().chain(b).flatten().copied().collect();
-    out.sort_unstable();
-    out.dedup();
-    out
 }
 
 /// `a`, `a.b.c` as a path.

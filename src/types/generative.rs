@@ -5,6 +5,7 @@ use super::address::{add_kind, element_at, rename_token, value_rank};
 use super::annotation::named;
 use super::block::any_stmt;
 use super::context::{Checker, Frame, How, Piece, Run, Site, with_batch};
+use super::estimates::union;
 use super::poly::Poly;
 use super::tiling::Fault;
 use super::value::{DistVal, Env, GenVal, Kind, Mode, Num, Record, Support, Val};
@@ -70,11 +71,13 @@ impl Checker {
             bindings: Vec::new(),
             loops: Vec::new(),
             density: Kind::default(),
+            sources: Vec::new(),
             unnormalized: None,
             point: None,
             observed: Vec::new(),
             kinds: std::collections::BTreeMap::new(),
             templates: std::collections::BTreeMap::new(),
+            by_rows: std::collections::BTreeMap::new(),
             later,
             token,
         });
@@ -176,6 +179,10 @@ impl Checker {
             match frame {
                 Some(frame) => {
                     let (mut from, mut to) = (frame.from.clone(), frame.to.clone());
+                    if let Some(rows) = frame.rows.clone() {
+                        // By rows an address has the plate's own size.
+                        (from, to) = (from.clone(), from.add(&rows));
+                    }
                     used.push(frame.name.clone());
                     if let Some(group) = &frame.groups
                         && let Some(outer) = self.runs.last()?.loops.iter().find(|l| l.name == *group)
@@ -347,6 +354,8 @@ impl Checker {
         let Some(run) = self.runs.last_mut() else { return };
         run.kinds.entry(path.to_owned()).or_default().join(&kind);
         run.templates.insert(path.to_owned(), (pieces.len(), value.clone()));
+        self.note_rows(path, &pieces);
+        let Some(run) = self.runs.last_mut() else { return };
         let site = Site { path: path.to_owned(), pieces, value, span: stmt.span, id: Some(stmt.id) };
         run.sites.push(site.clone());
         run.bindings.push(site);
@@ -566,6 +575,7 @@ impl Checker {
         let Some(run) = self.runs.last_mut() else { return };
         let token = run.token;
         run.density.join(&outcome.run.density);
+        run.sources = union(&Some(std::mem::take(&mut run.sources)), &Some(outcome.run.sources.clone()));
         if run.unnormalized.is_none() {
             run.unnormalized = outcome.run.unnormalized.clone();
         }
@@ -577,6 +587,7 @@ impl Checker {
             run.later.push(("?".to_owned(), Span::default()));
         }
         let guide_observes = run.is_guide && (outcome.run.unnormalized.is_some());
+        let mut noted: Vec<(String, Vec<Piece>)> = Vec::new();
         for entry in &outcome.entries {
             let path = if name.is_empty() { entry.path.clone() } else { format!("{name}.{}", entry.path) };
             let whole: Vec<Piece> = pieces
@@ -593,6 +604,7 @@ impl Checker {
             let kind = element.kind();
             run.kinds.entry(path.clone()).or_default().join(&kind);
             run.templates.insert(path.clone(), (whole.len(), element.clone()));
+            noted.push((path.clone(), whole.clone()));
             let site = Site { path, pieces: whole, value: element, span: stmt.span, id: None };
             run.sites.push(site.clone());
             if name.is_empty() {
@@ -604,11 +616,16 @@ impl Checker {
                 last.span = entry.span;
             }
         }
+        for (path, pieces) in noted {
+            self.note_rows(&path, &pieces);
+        }
         if !name.is_empty() {
+            self.note_rows(name, pieces);
             let value = match outcome.result {
                 Val::Unit => Val::Record(Record::default()),
                 other => rename_token(&other, outcome.run.token, token),
             };
+            let Some(run) = self.runs.last_mut() else { return };
             run.templates.insert(name.to_owned(), (pieces.len(), value.clone()));
             run.bindings.push(Site {
                 path: name.to_owned(),

@@ -2,7 +2,7 @@
 
 use super::call::ArgVal;
 use super::context::Checker;
-use super::expression::union;
+use super::estimates::union;
 use super::poly::Poly;
 use super::value::{Base, Edge, Env, GenVal, Kind, Num, Shape, Support, Val};
 use crate::base::source::Span;
@@ -54,7 +54,7 @@ const ARRAYS: [&str; 17] = [
     "repeat",
     "length",
 ];
-const PROBABILITY: [&str; 22] = [
+const PROBABILITY: [&str; 23] = [
     "draw",
     "log_prob",
     "prob",
@@ -75,11 +75,12 @@ const PROBABILITY: [&str; 22] = [
     "forward",
     "inverse",
     "inspect",
+    "plug_in",
     "exact",
     "normalized",
 ];
-const LATER: [&str; 9] =
-    ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "plug_in", "importance"];
+const LATER: [&str; 8] =
+    ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "importance"];
 
 pub fn names() -> impl Iterator<Item = &'static str> {
     SMOOTH.into_iter().chain(JUMPING).chain(SEVERAL).chain(ARRAYS).chain(PROBABILITY).chain(["pi", "infinity", "whole"])
@@ -332,6 +333,7 @@ impl Checker {
                 }
                 match &args[0].value {
                     Val::Range { from, to } => Val::Num(Num::size(to.sub(from))),
+                    Val::Plate(p) => Val::Num(Num::size(p.to.sub(&p.from))),
                     value => match super::annotation::leading_dim(value, 0) {
                         Some(n) => Val::Num(Num::size(n)),
                         None => {
@@ -346,6 +348,12 @@ impl Checker {
                     return Val::Unknown;
                 }
                 Val::Num(Num::new(Base::Bool, Vec::new()))
+            }
+            "plug_in" => {
+                if !count(self, &[1]) {
+                    return Val::Unknown;
+                }
+                self.plug_in(&args[0], span, env)
             }
             "inspect" => args.into_iter().next().map_or(Val::Unknown, |a| a.value),
             "std_normal" | "std_uniform" | "std_exponential" => {
@@ -447,7 +455,7 @@ impl Checker {
 
     fn linear_only(&mut self, n: &Num, span: Span, verb: &str) {
         if n.estimate.is_some() {
-            self.nonlinear(span, verb);
+            self.nonlinear(&n.estimate, span, verb);
         }
     }
 

@@ -1,15 +1,12 @@
 //! Binary operators: shapes, bases, intervals of results, smoothness, linearity in estimates.
 
 use super::context::Checker;
-use super::expression::union;
+use super::estimates::union;
 use super::poly::Poly;
 use super::value::{Base, Edge, Env, Num, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{BinaryOp, Expr, ExprKind};
-
-/// What is wrong with a product of two estimates.
-const SAME_SOURCE: &str = "multiplied by one of the same source";
 
 impl Checker {
     pub fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span, env: &mut Env) -> Val {
@@ -73,7 +70,7 @@ impl Checker {
                 self.arithmetic(n, e.span);
             }
             if n.estimate.is_some() {
-                self.nonlinear(e.span, "compared");
+                self.nonlinear(&n.estimate, e.span, "compared");
                 return result;
             }
         }
@@ -81,27 +78,6 @@ impl Checker {
         kind.join(&r.kind);
         self.must_be_free(&kind, span, "a comparison", "this comparison");
         result
-    }
-
-    /// An estimate where only a number may stand.
-    pub fn nonlinear(&mut self, span: Span, verb: &str) {
-        let strategy = self.in_strategy > 0;
-        let d = if strategy {
-            Diagnostic::error("E0308", span, format!("a result of the continuation is {verb}: a strategy must be affine in it"))
-                .label("stands for the mean of the rest of the program")
-                .note("`k(x)` is an estimate of the rest; its mean enters correctly only through sums, and through products with numbers that do not come from `k`")
-                .fix("use `v + …`, `r * v`, `sum`, `mean` of results of `k`")
-        } else {
-            Diagnostic::error("E0305", span, format!("an estimate is {verb}: the result would be biased"))
-                .label("an estimate: a number that stands for its mean")
-                .note("the mean of a non-linear function of an estimate is not the function of its mean; estimates may be added, subtracted, and multiplied or divided by numbers")
-                .fix(if verb == SAME_SOURCE {
-                    "write the second factor as an occurrence of its own, not through the same `let`: two runs that are independent"
-                } else {
-                    "put the function inside the `expect`, where it acts on the numbers of one run, if that mean is what you want; or use an objective made for it"
-                })
-        };
-        self.report(d);
     }
 
     /// Shapes of an element-wise operation: equal, or one is a scalar.
@@ -138,20 +114,18 @@ impl Checker {
             (_, None, None) => None,
             (BinaryOp::Add | BinaryOp::Sub, a, b) => Some(union(a, b)),
             (BinaryOp::Mul, Some(a), Some(b)) => {
-                if a.iter().any(|s| b.contains(s)) || a.is_empty() || b.is_empty() || self.in_strategy > 0 {
-                    self.nonlinear(span, SAME_SOURCE);
-                }
+                self.product(a, b, span);
                 Some(union(&l.estimate, &r.estimate))
             }
             (BinaryOp::Mul, a, b) => Some(union(a, b)),
             (BinaryOp::Div, Some(_), None) => l.estimate.clone(),
             (BinaryOp::Div, _, _) => {
-                self.nonlinear(span, "divided by");
+                self.nonlinear(&r.estimate, span, "divided by");
                 l.estimate.clone().or_else(|| r.estimate.clone())
             }
             (_, a, b) => {
                 let verb = if op == BinaryOp::Pow { "raised to a power" } else { "used in a remainder" };
-                self.nonlinear(span, verb);
+                self.nonlinear(&Some(union(a, b)), span, verb);
                 Some(union(a, b))
             }
         };
@@ -217,10 +191,8 @@ impl Checker {
             let dims = l.dims[..a - 1].iter().chain(&r.dims[1..]).cloned().collect();
             return Val::Num(Num::new(Base::Real, dims));
         }
-        if let (Some(x), Some(y)) = (&l.estimate, &r.estimate)
-            && (x.iter().any(|s| y.contains(s)) || self.in_strategy > 0)
-        {
-            self.nonlinear(span, SAME_SOURCE);
+        if let (Some(x), Some(y)) = (&l.estimate, &r.estimate) {
+            self.product(x, y, span);
         }
         let dims: Vec<Poly> = l.dims[..a - 1].iter().chain(&r.dims[1..]).cloned().collect();
         let mut kind = l.kind.clone();

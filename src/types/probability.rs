@@ -1,7 +1,7 @@
 //! Distributions and bijectors as values (`log_prob(d, x)`, `draw(d)`, `forward(b, x)`), and `simulate`, `log_density`.
 
 use super::call::ArgVal;
-use super::context::{Checker, How, with_batch};
+use super::context::{Checker, How, Run, with_batch};
 use super::generative::{Entry, Outcome};
 use super::poly::Poly;
 use super::value::{Base, DistVal, Env, GenVal, Kind, Num, Record, Support, Val};
@@ -162,7 +162,7 @@ impl Checker {
                 kind.join(&x.value.kind());
                 if let (Val::Num(v), Val::Num(t)) = (&x.value, &whole) {
                     if v.estimate.is_some() {
-                        self.nonlinear(x.span, &format!("the argument of `{name}`"));
+                        self.nonlinear(&v.estimate, x.span, &format!("the argument of `{name}`"));
                     }
                     let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int);
                     if !base_ok || v.dims.len() != t.dims.len() {
@@ -215,7 +215,7 @@ impl Checker {
         kind.join(&x.value.kind());
         if let (Val::Num(v), Val::Num(s)) = (&x.value, source) {
             if v.estimate.is_some() {
-                self.nonlinear(x.span, "transformed");
+                self.nonlinear(&v.estimate, x.span, "transformed");
             }
             if v.dims.len() != s.dims.len() || v.base == Base::Bool {
                 let (a, t) = (self.describe_num(v), self.describe_num(s));
@@ -273,7 +273,7 @@ impl Checker {
         }
         let density = match &outcome.run.point {
             Some((span, name)) => Val::Absent { name: name.clone(), span: *span },
-            None => lq(outcome.run.density),
+            None => density(&outcome.run),
         };
         if outcome.run.later.iter().any(|(n, _)| n == "?") {
             return Val::Tuple(vec![Val::Unknown, density]);
@@ -304,7 +304,7 @@ impl Checker {
             Val::Record(r) => r.clone(),
             Val::Unknown => {
                 return match self.run_gen(&gen_value, How::Type) {
-                    Some(outcome) => result(outcome.run.density),
+                    Some(outcome) => density(&outcome.run),
                     None => result(Kind::default()),
                 };
             }
@@ -328,7 +328,7 @@ impl Checker {
         if let Some((place, name)) = outcome.run.point.clone() {
             self.no_density(span, place, &name);
         }
-        result(outcome.run.density)
+        density(&outcome.run)
     }
 
     pub fn no_density(&mut self, span: Span, place: Span, name: &str) {
@@ -418,8 +418,13 @@ impl Checker {
                 _ => "",
             };
             match name {
-                // Nothing that is supported is inexact or subsampled.
-                "exact" | "whole" => {}
+                // Nothing that is supported is inexact.
+                "exact" => {}
+                "whole" => {
+                    for a in args {
+                        self.require_whole(&a.value, span, env);
+                    }
+                }
                 "normalized" => {
                     for a in args {
                         self.require_normalized(&a.value, span, env);
@@ -430,6 +435,22 @@ impl Checker {
                         .label("properties are `exact`, `normalized`, `whole`"),
                 ),
             }
+        }
+    }
+
+    fn require_whole(&mut self, e: &Expr, span: Span, env: &mut Env) {
+        let Val::Gen(g) = self.expr(e, env) else { return };
+        let (outcome, _) = self.quietly(|c| c.run_gen(&g, How::Type));
+        let Some(outcome) = outcome else { return };
+        if let Some((name, place)) = self.subsampled_by(&outcome.run) {
+            self.report(
+                Diagnostic::error("E0320", span, format!("`{}` must be whole here: `{name}` is subsampled", outcome.run.name))
+                    .label("the objective asks for it")
+                    .also(place, "a step goes through some rows only")
+                    .also(e.span, "asked for here")
+                    .note("the log density of a function with a subsampled plate is an estimate of it")
+                    .fix(format!("leave `by` out of `plate {name}`, or apply the objective to each row: `sum(for i in {name} {{ … }})`")),
+            );
         }
     }
 
@@ -448,4 +469,10 @@ impl Checker {
             );
         }
     }
+}
+
+/// The log density of a run: an estimate if a subsampled plate adds to it.
+fn density(run: &Run) -> Val {
+    let estimate = (!run.sources.is_empty()).then(|| run.sources.clone());
+    Val::Num(Num { estimate, ..Num::real().with_kind(&run.density) })
 }

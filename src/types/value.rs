@@ -2,6 +2,7 @@
 //! sizes, tuple, record, something callable), its support, whether it is smooth and because of what, and the estimates it
 //! is made of.
 
+use super::plate::PlateVal;
 use super::poly::Poly;
 use super::program::{ItemId, ModuleId};
 use crate::base::source::Span;
@@ -336,11 +337,13 @@ pub enum Val {
     Dist(Rc<DistVal>),
     Gen(Rc<GenVal>),
     Bijector(Rc<BijectorVal>),
-    /// `a..b`, a plate
+    /// `a..b`, a plate without `by`
     Range {
         from: Poly,
         to: Poly,
     },
+    /// A subsampled plate.
+    Plate(Rc<PlateVal>),
     /// `support(d)`
     Values(Rc<DistVal>),
     /// A log density that does not exist, because of what is sampled here.
@@ -393,7 +396,13 @@ impl Val {
                     });
                 }
             }
-            Val::Unknown | Val::Unit | Val::Text | Val::Range { .. } | Val::Values(_) | Val::Absent { .. } => {}
+            Val::Unknown
+            | Val::Unit
+            | Val::Text
+            | Val::Range { .. }
+            | Val::Plate(_)
+            | Val::Values(_)
+            | Val::Absent { .. } => {}
         }
     }
 }

@@ -48,6 +48,7 @@ pub fn features() -> Vec<String> {
         "sort",
         "fill",
         "const",
+        "subset",
         "normal",
         "uniform",
         "exponential",
@@ -115,6 +116,7 @@ fn stmt(program: &Program, s: &Stmt, counts: &mut Coverage) {
                 Prim::Sort => "sort",
                 Prim::Fill { .. } => "fill",
                 Prim::Const { .. } => "const",
+                Prim::Subset { .. } => "subset",
             });
         }
         Stmt::Draw(d) => {

@@ -6,7 +6,7 @@ use super::Generator;
 use std::sync::Arc;
 
 /// Number of kinds that [`primitive`] knows.
-pub(super) const KINDS: usize = 12;
+pub(super) const KINDS: usize = 13;
 
 impl Generator {
     fn prim(&mut self, prim: Prim, args: &[Atom], ty: Type) -> Atom {
@@ -140,6 +140,16 @@ pub(super) fn primitive(g: &mut Generator, kind: usize) {
             g.expose(r);
         }
         10 => {
+            if g.in_setup {
+                return;
+            }
+            let take = 1 + g.random.below(n);
+            let of = take + g.random.below(9);
+            let prim = Prim::Subset { of, take, plate: 3 };
+            let r = g.prim(prim, &[], Type { scalar: Scalar::Int, shape: vec![take] });
+            g.expose(r);
+        }
+        11 => {
             let kind = *g.random.pick(&[Scalar::Real, Scalar::Int, Scalar::Bool]);
             let x = g.scalar(kind);
             let shape = if g.random.chance(0.5) { vec![n] } else { vec![n, 2] };

@@ -104,7 +104,7 @@ impl Machine {
             Stmt::Array { results, prim, args } => {
                 let operands: Vec<Arc<Vec<f64>>> = args.iter().map(|&a| self.cells(program, a)).collect();
                 let shapes: Vec<Vec<usize>> = args.iter().map(|&a| program.atom_type(a).shape).collect();
-                let (out, fine) = array::primitive(prim, &operands, &shapes);
+                let (out, fine) = array::primitive(prim, &operands, &shapes, self.stream);
                 self.faults.domain |= !fine;
                 if let [result] = results.as_slice() {
                     self.set_array(*result, out);

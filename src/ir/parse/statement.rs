@@ -108,6 +108,13 @@ impl Parser {
             "cumsum_reverse" => Prim::CumSum { reverse: true },
             "stack" => Prim::Stack,
             "sort" => Prim::Sort,
+            "subset" => {
+                self.sign("[")?;
+                let parts = self.list("]", |p| p.number("a number"))?;
+                let [of, take, plate] = parts[..] else { return self.error("subset has three numbers") };
+                let Ok(plate) = u32::try_from(plate) else { return self.error("a plate's number is too large") };
+                Prim::Subset { of, take, plate }
+            }
             "concat" => {
                 self.sign("[")?;
                 let axis = self.number("an axis")?;
