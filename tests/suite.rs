@@ -26,6 +26,8 @@ mod laws;
 mod ppl_stages;
 #[path = "suite/pages.rs"]
 mod pages;
+#[path = "suite/presence_references.rs"]
+mod presence_references;
 #[path = "suite/programs.rs"]
 mod programs;
 #[path = "suite/redefined.rs"]

@@ -61,6 +61,10 @@ impl<'a> Machine<'a> {
             return false;
         }
         let Some(frame) = self.frame_of(env).map(|k| &self.frames[k]) else { return false };
+        let result = returned(name);
+        if frame.pieces.iter().any(|(k, _)| k.name == result) || frame.windows.iter().any(|w| w.name == result) {
+            return true;
+        }
         match &frame.mode {
             Mode::Density(trace) => frame.sampled.iter().any(|n| n == name) && trace.field(name).is_some(),
             Mode::Simulate | Mode::Draw => {
@@ -103,12 +107,23 @@ impl<'a> Machine<'a> {
         a == b || self.affine(a) == self.affine(b)
     }
 
+    /// Under what name pieces are kept of what reading `name` gives: for a child, its results.
+    fn piece_name(&self, k: usize, name: &str) -> String {
+        let result = returned(name);
+        let frame = &self.frames[k];
+        let child = frame.pieces.iter().any(|(k, _)| k.name == result) || frame.windows.iter().any(|w| w.name == result);
+        if child { result } else { name.to_owned() }
+    }
+
     /// The whole value of an address.
     pub(super) fn address_value(&mut self, name: &str, env: &Env<'a>, span: Span) -> R<Value<'a>> {
         let Some(k) = self.frame_of(env) else {
             return refuse(span, format!("`{name}` has no value here"));
         };
-        if let Mode::Density(trace) = &self.frames[k].mode {
+        let name = &self.piece_name(k, name);
+        if let Mode::Density(trace) = &self.frames[k].mode
+            && !is_returned(name)
+        {
             return match trace.field(name) {
                 Some(v) => Ok(v.clone()),
                 None => refuse(span, format!("the trace has no `{name}`")),
@@ -122,7 +137,10 @@ impl<'a> Machine<'a> {
         let Some(k) = self.frame_of(env) else {
             return refuse(span, format!("`{name}` has no value here"));
         };
-        if let Mode::Density(trace) = &self.frames[k].mode {
+        let name = &self.piece_name(k, name);
+        if let Mode::Density(trace) = &self.frames[k].mode
+            && !is_returned(name)
+        {
             return match trace.field(name).cloned() {
                 Some(v) => self.index(&v, at, span),
                 None => refuse(span, format!("the trace has no `{name}`")),
@@ -237,7 +255,7 @@ impl<'a> Machine<'a> {
         // While a loop around still samples the address, only what is proved to lie in the pieces at hand is read from
         // them; afterwards they are all there is.
         let frame = self.frames[k].id;
-        let growing = self.open.iter().any(|o| o.frame == frame && o.samples.contains(&name));
+        let growing = self.open.iter().any(|o| o.frame == frame && o.samples.contains(&name.trim_end_matches(RETURNED)));
         for (axis, &p) in kept.iter().enumerate() {
             if !growing {
                 break;
@@ -278,7 +296,7 @@ impl<'a> Machine<'a> {
         let Some(k) = self.frames.len().checked_sub(1) else { return Ok(Vec::new()) };
         let mut names: Vec<String> = Vec::new();
         for (key, _) in &self.frames[k].pieces {
-            if !names.contains(&key.name) {
+            if !names.contains(&key.name) && !is_returned(&key.name) {
                 names.push(key.name.clone());
             }
         }
@@ -472,6 +490,22 @@ impl<'a> Machine<'a> {
         }
         Ok(())
     }
+}
+
+/// The name under which it is kept whether an address is present, where reports ask for it.
+pub(super) fn present(name: &str) -> String {
+    format!("{name}?")
+}
+
+/// Marks the name under which the results of a child are kept beside its addresses.
+const RETURNED: &str = "()";
+
+pub(super) fn returned(name: &str) -> String {
+    if is_returned(name) { name.to_owned() } else { format!("{name}{RETURNED}") }
+}
+
+fn is_returned(name: &str) -> bool {
+    name.ends_with(RETURNED)
 }
 
 fn gap<T>(name: &str, span: Span) -> R<T> {

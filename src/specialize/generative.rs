@@ -4,7 +4,7 @@
 use super::address::{PieceKey, Window};
 use super::array::Index;
 use super::call::Argument;
-use super::machine::{Machine, R, SiteForm, UNKNOWN, refuse, unsupported};
+use super::machine::{Constant, Machine, R, SiteForm, UNKNOWN, refuse, unsupported};
 use super::strategy::SiteEntry;
 use super::types::{TypeValue, shape_of};
 use super::value::{Dist, Env, Gen, Strategy, Value};
@@ -154,10 +154,14 @@ impl<'a> Machine<'a> {
     fn optional_data(&self, e: &Expr, env: &Env<'a>) -> bool {
         match &e.kind {
             ExprKind::Name(n) if env.local(n).is_none() => match self.checked.items.resolve(env.module, n) {
-                Some(id) => self.bindings.data.get(&id).is_some_and(|k| k.values.iter().any(|x| x.is_nan())),
+                Some(id) => {
+                    self.bindings.data.get(&id).is_some_and(|k| k.has_missing())
+                        || self.bindings.consts.get(&id).is_some_and(Constant::has_missing)
+                }
                 None => false,
             },
             ExprKind::Index { array, .. } => self.optional_data(array, env),
+            ExprKind::Field { value, .. } => self.optional_data(value, env),
             _ => false,
         }
     }
@@ -183,7 +187,7 @@ impl<'a> Machine<'a> {
             if by.is_some() {
                 return unsupported(stmt.span, "a strategy for a whole generative function");
             }
-            return self.sample_gen(&g, address, &indices, mode, traced, env, stmt.span);
+            return self.sample_gen(&g, address, &indices, mode, traced, stmt.span);
         }
         let d = self.as_dist(&v, value.span)?;
         let name = match address {
@@ -231,7 +235,13 @@ impl<'a> Machine<'a> {
             self.score(lp);
         }
         match (name, traced) {
-            (Some(n), true) => self.add_piece(n, &indices, x, stmt.span),
+            (Some(n), true) => {
+                if self.absent_is_missing {
+                    let present = Value::Scalar(Atom::Bool(true));
+                    self.add_piece(&super::address::present(n), &indices, present, stmt.span)?;
+                }
+                self.add_piece(n, &indices, x, stmt.span)
+            }
             (Some(n), false) => {
                 env.bind(n, x);
                 Ok(())
@@ -282,7 +292,6 @@ impl<'a> Machine<'a> {
         self.index(&v, &at, span)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a sample statement consists of")]
     fn sample_gen(
         &mut self,
         g: &Rc<Gen<'a>>,
@@ -290,7 +299,6 @@ impl<'a> Machine<'a> {
         indices: &[Atom],
         mode: Mode<'a>,
         traced: bool,
-        env: &mut Env<'a>,
         span: Span,
     ) -> R<()> {
         let name = match address {
@@ -322,9 +330,9 @@ impl<'a> Machine<'a> {
                 } else {
                     self.note_sampled(n);
                 }
+                // The name stands for what the child returns.
                 if !matches!(run.value, Value::Unit) {
-                    // What an indexed child returns is not kept: reading it is refused, not answered by its trace.
-                    env.bind(n, if indices.is_empty() { run.value } else { Value::Unit });
+                    self.add_piece(&super::address::returned(n), indices, run.value, span)?;
                 }
                 Ok(())
             }

@@ -30,14 +30,14 @@ pub(super) enum Reduce {
 pub(super) const MAX_UNROLL: usize = 256;
 
 #[derive(Clone)]
-struct Clause<'a> {
-    name: &'a str,
-    from: i64,
-    extent: usize,
+pub(super) struct Clause<'a> {
+    pub name: &'a str,
+    pub from: i64,
+    pub extent: usize,
     /// Elements of an array that is gone through.
-    over: Option<Value<'a>>,
+    pub over: Option<Value<'a>>,
     /// Addresses that the body samples.
-    samples: Rc<[&'a str]>,
+    pub samples: Rc<[&'a str]>,
 }
 
 /// State to go back to when a loop is tried another way.
@@ -66,7 +66,7 @@ struct Parts<'b, 'a> {
     samples: Rc<[&'a str]>,
 }
 
-type Body<'b, 'a> = &'b mut dyn FnMut(&mut Machine<'a>, &Env<'a>) -> R<Value<'a>>;
+pub(super) type Body<'b, 'a> = &'b mut dyn FnMut(&mut Machine<'a>, &Env<'a>) -> R<Value<'a>>;
 
 impl<'a> Machine<'a> {
     pub(super) fn for_expr(
@@ -78,8 +78,8 @@ impl<'a> Machine<'a> {
         reduce: Reduce,
         span: Span,
     ) -> R<Value<'a>> {
-        if let Some(c) = condition {
-            return unsupported(c.span, "a `for` with `while`");
+        if let Some(condition) = condition {
+            return self.while_loop(clauses, condition, body, env, span);
         }
         let cells = self.assigned_cells(body, env);
         let mut samples: Vec<&'a str> = Vec::new();
@@ -125,7 +125,7 @@ impl<'a> Machine<'a> {
         self.one_loop(&clause, cells, env, &mut |m, env| m.clauses(&rest, env, body, inner, span), reduce, span)
     }
 
-    fn clause(&mut self, clause: &'a ForClause, samples: &Rc<[&'a str]>, env: &Env<'a>) -> R<Clause<'a>> {
+    pub(super) fn clause(&mut self, clause: &'a ForClause, samples: &Rc<[&'a str]>, env: &Env<'a>) -> R<Clause<'a>> {
         let samples = samples.clone();
         let name = clause.name.text.as_str();
         let span = clause.name.span;
@@ -246,7 +246,7 @@ impl<'a> Machine<'a> {
         self.depth_of_calls = s.depth_of_calls;
     }
 
-    fn one_loop(
+    pub(super) fn one_loop(
         &mut self,
         clause: &Clause<'a>,
         cells: &[usize],
@@ -292,7 +292,7 @@ impl<'a> Machine<'a> {
     }
 
     /// What the loop's name stands for at index `u`.
-    fn loop_value(&mut self, clause: &Clause<'a>, u: Atom, span: Span) -> R<Value<'a>> {
+    pub(super) fn loop_value(&mut self, clause: &Clause<'a>, u: Atom, span: Span) -> R<Value<'a>> {
         match &clause.over {
             Some(array) => self.index(&array.clone(), &[super::array::Index::At(u)], span),
             None => Ok(Value::Scalar(self.op(Op::IAdd, &[u, Atom::Int(clause.from)]))),
@@ -739,7 +739,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Every iteration written out.
-    fn unrolled(
+    pub(super) fn unrolled(
         &mut self,
         clause: &Clause<'a>,
         env: &Env<'a>,
@@ -757,12 +757,15 @@ impl<'a> Machine<'a> {
                 .into());
         }
         let mut values = Vec::with_capacity(clause.extent);
+        let mut marks = Vec::with_capacity(clause.extent);
         for u in 0..clause.extent {
             let mut env = env.clone();
             let value = self.loop_value(clause, Atom::Int(u as i64), span)?;
             env.bind(clause.name, value);
+            marks.push(self.mark());
             values.push(body(self, &env)?);
         }
+        self.complete(clause.from, &marks, span)?;
         match reduce {
             Reduce::Discard => Ok(Value::Unit),
             Reduce::Collect => self.stack(values, span),

@@ -1,5 +1,6 @@
 //! The state of checking: items, origins of smoothness, runs of generative functions, calls under way, and what was found.
 
+use super::condition::Condition;
 use super::load::Loaded;
 use super::poly::Poly;
 use super::program::{BoundTest, ItemId, ModuleId, Obligation};
@@ -51,12 +52,13 @@ pub enum How {
     Draw,
 }
 
-/// An interval of indices of one axis of an address; `name` is the loop variable.
+/// An interval of indices of one axis of an address; `name` is the loop variable, `atom` with its mark.
 #[derive(Clone, Debug)]
 pub struct Piece {
     pub from: Poly,
     pub to: Poly,
     pub name: Option<String>,
+    pub atom: Option<String>,
 }
 
 /// A sample statement as it was met.
@@ -68,6 +70,8 @@ pub struct Site {
     pub value: Val,
     pub span: Span,
     pub id: Option<NodeId>,
+    /// When it is sampled, over the places of its indices.
+    pub presence: Condition,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +84,14 @@ pub struct LoopFrame {
     /// Name of an outer loop variable whose groups this loop tiles, when its range is ragged.
     pub groups: Option<String>,
     pub span: Span,
+}
+
+/// One element of an address, its number of indices, and when it is present.
+#[derive(Clone, Debug)]
+pub struct Template {
+    pub arity: usize,
+    pub value: Val,
+    pub presence: Condition,
 }
 
 /// A generative function under way.
@@ -104,8 +116,10 @@ pub struct Run {
     pub kinds: BTreeMap<String, Kind>,
     /// Marks addresses of this run.
     pub token: u32,
-    /// Number of indices and one element of each path, as last sampled: for reads in a loop before the statement.
-    pub templates: BTreeMap<String, (usize, Val)>,
+    /// Each path as last sampled: for reads in a loop before the statement.
+    pub templates: BTreeMap<String, Template>,
+    /// How many of the checker's guards stood when it began.
+    pub guards: usize,
     /// Names of the addresses of the whole body; `?` if some are not known.
     pub later: Vec<(String, Span)>,
 }
@@ -156,6 +170,8 @@ pub struct Checker {
     pub in_strategy: u32,
     /// Greater than 0 in the condition of `continuous if`.
     pub joins: u32,
+    /// What holds where the checker stands: conditions of branches and loops around.
+    pub guards: Vec<Condition>,
 }
 
 impl Checker {
@@ -187,6 +203,7 @@ impl Checker {
             whole_division: 0,
             in_strategy: 0,
             joins: 0,
+            guards: Vec::new(),
         }
     }
 
@@ -439,6 +456,7 @@ impl Checker {
             Val::Range { from, to } => format!("{}..{}", from.source(), to.source()),
             Val::Values(_) => "a support".to_owned(),
             Val::Absent { .. } => "a density that does not exist".to_owned(),
+            Val::Optional(o) => format!("{} if {}", self.describe(&o.value), o.presence.source()),
         }
     }
 

@@ -7,12 +7,15 @@
 pub mod address;
 pub mod annotation;
 pub mod block;
+pub mod branch;
 pub mod call;
 pub mod check;
+pub mod condition;
 pub mod context;
 pub mod derived;
 pub mod expression;
 pub mod generative;
+pub mod leaves;
 pub mod library;
 pub mod load;
 pub mod names;
