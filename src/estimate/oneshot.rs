@@ -46,13 +46,28 @@ impl Deriver<'_> {
         &mut self,
         mut stmts: Vec<Stmt>,
         sites: Vec<Site>,
-        several: &[Site],
+        several: &mut Vec<Site>,
     ) -> Result<Vec<Stmt>, Diagnostic> {
         let mut replaced = Vec::new();
-        for site in sites {
+        let mut queue: std::collections::VecDeque<Site> = sites.into();
+        while let Some(site) = queue.pop_front() {
             let Some(path) = tree::find(&stmts, first_result(&site)) else { continue };
+            let delegated = tree::has_samples(&site.form.stmts);
+            let new = if delegated { self.evaluate_strategies(&site.form.stmts)? } else { Vec::new() };
             replaced.extend(self.replace(&mut stmts, &path, site)?);
+            // What the strategy samples itself stands where the site stood, with the same rest.
+            for inner in new.into_iter().rev() {
+                if is_one_shot(&inner.form) {
+                    queue.push_front(inner);
+                } else {
+                    several.push(inner);
+                }
+            }
         }
+        let mut order = Vec::new();
+        tree::each_sample(&stmts, &mut |s| order.extend(s.results.first().copied()));
+        several.sort_by_key(|s| order.iter().position(|&r| r == first_result(s)));
+        let several: &[Site] = several;
         for site in replaced.into_iter().rev() {
             for stopped in &site.stopped {
                 self.name_terms(&mut stmts, &mut HashSet::new());
@@ -402,7 +417,7 @@ impl Deriver<'_> {
         loops: &[Around],
         at: &[Atom],
     ) -> Result<Stmt, Diagnostic> {
-        let prepared = self.prepare_for_value(stmt.clone(), values, chosen, loops, at)?;
+        let prepared = self.prepare_for_value(stmt.clone(), values, chosen, loops, at, &HashMap::new())?;
         let Some(prepared) = prepared.into_iter().next() else { return Ok(stmt.clone()) };
         Ok(copy_stmt(&mut self.program, &prepared, map))
     }
@@ -414,7 +429,14 @@ impl Deriver<'_> {
         chosen: &[Atom],
         loops: &[Around],
         at: &[Atom],
+        kept: &HashMap<Var, Atom>,
     ) -> Result<Vec<Stmt>, Diagnostic> {
+        if let Stmt::Sample(s) = &stmt
+            && let Some(values) = s.results.iter().map(|r| kept.get(r).copied()).collect::<Option<Vec<_>>>()
+        {
+            // Sampled before the site, not by a one-shot strategy: the base run's value, which is still to be eliminated.
+            return Ok(s.results.iter().zip(values).map(|(&r, v)| self.named_copy(r, v)).collect());
+        }
         if let Stmt::Sample(s) = &stmt {
             let (mut new, drawn) = self.sites.plain_draw(&mut self.program, s)?;
             for (&result, &value) in s.results.iter().zip(&drawn) {
@@ -454,7 +476,7 @@ impl Deriver<'_> {
         for region in stmt.regions_mut() {
             let mut new = Vec::new();
             for inner in std::mem::take(&mut region.stmts) {
-                new.extend(self.prepare_for_value(inner, values, chosen, loops, at)?);
+                new.extend(self.prepare_for_value(inner, values, chosen, loops, at, kept)?);
             }
             region.stmts = new;
         }
@@ -480,9 +502,16 @@ impl Deriver<'_> {
             let exported: Vec<Atom> =
                 args.iter().map(|&a| tree::export(&mut self.program, &mut stmts, path, a)).collect();
             let first = path[0].0;
+            let mut before = Vec::new();
+            tree::each_sample(&stmts[first..], &mut |s| before.extend(s.results.iter().copied()));
+            let mut kept = HashMap::new();
+            for var in before.into_iter().filter(|v| !tainted.contains(v)) {
+                let Some(place) = tree::find(&stmts, var) else { continue };
+                kept.insert(var, tree::export(&mut self.program, &mut stmts, &place, var.into()));
+            }
             let mut body = Vec::new();
             for stmt in stmts[first..].to_vec().iter().filter(|s| stmt_is_tainted(s, tainted)) {
-                let prepared = self.prepare_for_value(stmt.clone(), &site.values, &exported, &[], &[])?;
+                let prepared = self.prepare_for_value(stmt.clone(), &site.values, &exported, &[], &[], &kept)?;
                 for p in prepared {
                     body.push(copy_stmt(&mut self.program, &p, &mut map));
                 }
@@ -494,7 +523,7 @@ impl Deriver<'_> {
         let first = path[0].0 + 1;
         let mut body = Vec::new();
         for stmt in stmts[first..].to_vec().iter().filter(|s| stmt_is_tainted(s, tainted)) {
-            let prepared = self.prepare_for_value(stmt.clone(), &[], &[], &[], &[])?;
+            let prepared = self.prepare_for_value(stmt.clone(), &[], &[], &[], &[], &HashMap::new())?;
             for p in prepared {
                 body.push(copy_stmt(&mut self.program, &p, &mut map));
             }

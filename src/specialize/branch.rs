@@ -5,8 +5,11 @@
 //! never looked at: the checker has proved that every read, and every density, stands under the address' condition.
 
 use super::address::PieceKey;
-use super::machine::{Fact, Machine, R, UNKNOWN, refuse, unsupported};
+use super::machine::{Fact, Machine, R, UNKNOWN, refuse};
 use super::scan::{self, Mention};
+use super::shots::Branch;
+use super::strategy::CallRecord;
+use super::structure::has_estimates;
 use super::value::{Binding, Env, Value};
 use crate::base::source::Span;
 use crate::ir::core::{Atom, Block as CoreBlock, If, Prim, Scalar, Stmt, Type, Var};
@@ -23,10 +26,15 @@ type Run<'b, 'a> = &'b mut dyn FnMut(&mut Machine<'a>) -> R<Value<'a>>;
 struct Side<'a> {
     stmts: Vec<Stmt>,
     parts: Value<'a>,
-    atoms: Vec<Atom>,
+    /// `None`: the parts hold results of the continuation, which are no values.
+    atoms: Option<Vec<Atom>>,
+    calls: Vec<CallRecord>,
     scored: bool,
-    pieces: Vec<(PieceKey, Value<'a>, Vec<Atom>)>,
+    pieces: Pieces<'a>,
 }
+
+/// Addresses with their values and the atoms of these.
+type Pieces<'a> = Vec<(PieceKey, Value<'a>, Vec<Atom>)>;
 
 impl<'a> Machine<'a> {
     /// `if` with assignments, addresses and scores in its branches handed out of it.
@@ -156,15 +164,19 @@ impl<'a> Machine<'a> {
             self.cells[c] = v.clone();
         }
         let mut right = self.side(cells, span, otherwise)?;
-        if self.calls.len() != calls {
-            return unsupported(span, "a call of the continuation under a condition");
-        }
-        if left.atoms.len() != right.atoms.len() {
+        let scored = left.scored || right.scored;
+        let (Some(mut left_atoms), Some(mut right_atoms)) = (left.atoms.take(), right.atoms.take()) else {
+            let then = Branch { stmts: left.stmts, value: left.parts, calls: left.calls };
+            let otherwise = Branch { stmts: right.stmts, value: right.parts, calls: right.calls };
+            let parts = self.branch_estimates(condition, then, otherwise, calls, span)?;
+            return self.resume(parts, cells, scored, span);
+        };
+        if left_atoms.len() != right_atoms.len() {
             return refuse(span, "the branches give values of different form");
         }
-        let pieces = self.paired(&mut left, &mut right, span)?;
-        let mut then = CoreBlock { stmts: left.stmts, results: left.atoms };
-        let mut otherwise = CoreBlock { stmts: right.stmts, results: right.atoms };
+        let pieces = self.pair_addresses(left.pieces, right.pieces, &mut left_atoms, &mut right_atoms, span)?;
+        let mut then = CoreBlock { stmts: left.stmts, results: left_atoms };
+        let mut otherwise = CoreBlock { stmts: right.stmts, results: right_atoms };
         let mut results: Vec<Var> = Vec::new();
         for k in 0..then.results.len() {
             let var = self.joined_result(k, condition, &mut then, &mut otherwise, span)?;
@@ -172,7 +184,16 @@ impl<'a> Machine<'a> {
         }
         let mut atoms = results.clone().into_iter().map(Atom::Var);
         self.stmts.push(Stmt::If(If { results, condition, then, otherwise }));
-        let Value::Tuple(parts) = self.rebuild(&left.parts, &mut atoms) else {
+        let parts = self.rebuild(&left.parts, &mut atoms);
+        let (keys, templates): (Vec<PieceKey>, Vec<Value<'a>>) = pieces.into_iter().unzip();
+        let values = templates.iter().map(|t| self.rebuild(t, &mut atoms)).collect();
+        self.put_pieces(keys, values);
+        self.resume(parts, cells, scored, span)
+    }
+
+    /// Goes on with what branches gave: their value; `var`s and the score are put in place.
+    fn resume(&mut self, parts: Value<'a>, cells: &[usize], scored: bool, span: Span) -> R<Value<'a>> {
+        let Value::Tuple(parts) = parts else {
             return refuse(span, "branches without a value");
         };
         for (k, &c) in cells.iter().enumerate() {
@@ -180,13 +201,10 @@ impl<'a> Machine<'a> {
         }
         // A branch of a plain function adds nothing, and may stand in a loop that takes no score.
         if let Value::Scalar(score) = parts[1 + cells.len()]
-            && (left.scored || right.scored)
+            && scored
         {
             self.score(score);
         }
-        let (keys, templates): (Vec<PieceKey>, Vec<Value<'a>>) = pieces.into_iter().unzip();
-        let values = templates.iter().map(|t| self.rebuild(t, &mut atoms)).collect();
-        self.put_pieces(keys, values);
         Ok(parts[0].clone())
     }
 
@@ -211,16 +229,19 @@ impl<'a> Machine<'a> {
 
     fn side(&mut self, cells: &[usize], span: Span, run: Run<'_, 'a>) -> R<Side<'a>> {
         let mark = self.mark();
+        let before = self.calls.len();
         let score = self.take_score();
         self.enter();
         let value = run(self);
+        let calls = self.calls.split_off(before.min(self.calls.len()));
         let own = self.restore_score(score);
         let done = value.and_then(|value| {
             let mut parts = vec![value];
             parts.extend(cells.iter().map(|&c| self.cells[c].clone()));
             parts.push(Value::Scalar(own));
             let parts = Value::Tuple(parts.into());
-            let atoms = self.leaves(&parts, span)?;
+            let estimates = !calls.is_empty() || has_estimates(&parts);
+            let atoms = if estimates { None } else { Some(self.leaves(&parts, span)?) };
             let (keys, values) = self.take_pieces(&mark);
             let mut pieces = Vec::with_capacity(keys.len());
             for (key, value) in keys.into_iter().zip(values) {
@@ -231,14 +252,21 @@ impl<'a> Machine<'a> {
         });
         let stmts = self.leave();
         let (parts, atoms, pieces) = done?;
-        Ok(Side { stmts, parts, atoms, scored: own != Atom::Real(0.0), pieces })
+        Ok(Side { stmts, parts, atoms, calls, scored: own != Atom::Real(0.0), pieces })
     }
 
     /// Appends the addresses of both sides to their atoms, in one order; where one lacks an address, it gets a value.
-    fn paired(&mut self, left: &mut Side<'a>, right: &mut Side<'a>, span: Span) -> R<Vec<(PieceKey, Value<'a>)>> {
+    fn pair_addresses(
+        &mut self,
+        left: Pieces<'a>,
+        right: Pieces<'a>,
+        left_atoms: &mut Vec<Atom>,
+        right_atoms: &mut Vec<Atom>,
+        span: Span,
+    ) -> R<Vec<(PieceKey, Value<'a>)>> {
         let mut out = Vec::new();
-        let mut rest = std::mem::take(&mut right.pieces);
-        for (key, value, atoms) in std::mem::take(&mut left.pieces) {
+        let mut rest = right;
+        for (key, value, atoms) in left {
             let twin = rest.iter().position(|(k, _, _)| *k == key);
             let other = match twin {
                 Some(at) => rest.remove(at).2,
@@ -247,16 +275,16 @@ impl<'a> Machine<'a> {
             if other.len() != atoms.len() {
                 return refuse(span, format!("the branches give `{}` values of different form", key.name));
             }
-            left.atoms.extend(atoms);
-            right.atoms.extend(other);
+            left_atoms.extend(atoms);
+            right_atoms.extend(other);
             out.push((key, value));
         }
         for (key, value, atoms) in rest {
             for &a in &atoms {
                 let stand_in = self.absent(a);
-                left.atoms.push(stand_in);
+                left_atoms.push(stand_in);
             }
-            right.atoms.extend(atoms);
+            right_atoms.extend(atoms);
             out.push((key, value));
         }
         Ok(out)

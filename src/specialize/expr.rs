@@ -199,8 +199,8 @@ impl<'a> Machine<'a> {
                 match (base, &array.kind) {
                     (None, ExprKind::Name(n)) => self.address_read(n, &at, env, e.span),
                     (Some(base), _) => {
-                        if let (Value::Estimates(est), [Index::At(i)]) = (&base, at.as_slice()) {
-                            return self.estimate_at(est, *i, e.span);
+                        if let Value::Estimates(est) = &base {
+                            return self.estimate_at(est, &at, e.span);
                         }
                         self.index(&base, &at, e.span)
                     }

@@ -79,3 +79,13 @@ impl<'a> Machine<'a> {
         Ok(n)
     }
 }
+
+/// True if a result of the continuation is part of it.
+pub(super) fn has_estimates(value: &Value<'_>) -> bool {
+    match value {
+        Value::Estimate(_) | Value::Estimates(_) => true,
+        Value::Tuple(items) => items.iter().any(has_estimates),
+        Value::Record(fields) => fields.iter().any(|(_, v)| has_estimates(v)),
+        _ => false,
+    }
+}

@@ -1,7 +1,7 @@
 //! Programs whose addresses are present under conditions, each with a finite sum over the paths that it may take; sums
 //! over normal latents in closed form, one integral by quadrature.
 
-use crate::dual::{Dual, bernoulli, categorical, flip, int, integrate, normal, real};
+use crate::dual::{Dual, bernoulli, categorical, enumerate, flip, int, integrate, normal, real};
 use crate::gradients::{Case, matrix, scalar, vector, zero};
 use std::f64::consts::{E, PI};
 
@@ -40,7 +40,26 @@ pub(crate) fn cases() -> Vec<Case> {
             reference: optional_array,
             exact: &["by_enum"],
             tolerance: 1e-10,
-            unbiased: &[("by_mvd", 0.1), ("by_reinforce", 0.2), ("enum_reinforce", 0.1), ("mvd_enum", 0.1)],
+            unbiased: &[("by_mvd", 0.15), ("by_reinforce", 0.2), ("enum_reinforce", 0.1), ("mvd_enum", 0.15)],
+            mutants: &[],
+        },
+        Case {
+            file: "plate_parent",
+            objective: "elbo(p(), GUIDE())",
+            at: vec![vector("l", vec![0.3, -0.2])],
+            reference: |p| {
+                const Y: [f64; 2] = [0.4, 1.3];
+                (0..2).fold(zero(), |sum, i| {
+                    sum + enumerate(&[2, 2], |z| {
+                        let q = flip(z[0], p[0][i]) + flip(z[1], p[0][i] * 0.2 + int(z[0]) * 2.0 - 1.0);
+                        let prior = bernoulli(z[0], 0.4) + bernoulli(z[1], 0.3);
+                        (q, prior + normal(Y[i], int(z[0]) + int(z[1]), 0.6))
+                    })
+                })
+            },
+            exact: &["by_enum"],
+            tolerance: 1e-10,
+            unbiased: &[("mvd_enum", 0.05), ("mvd_reinforce", 0.08)],
             mutants: &[],
         },
         Case {
