@@ -358,6 +358,26 @@ impl<'a> Machine<'a> {
         self.join_axis(name, full, 0, rank, span)
     }
 
+    /// Refuses a trace that has elements which the function does not score, or lacks some that it does.
+    pub(super) fn covers(&mut self, trace: &Value<'a>, span: Span) -> R<()> {
+        let Some(frame) = self.frames.last() else { return Ok(()) };
+        let mut names: Vec<String> = frame.pieces.iter().map(|(k, _)| k.name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names.iter().filter(|n| !is_returned(n)) {
+            let Some(shape) = trace.field(name).and_then(leading_shape) else { continue };
+            let all: Option<Vec<Vec<(i64, usize)>>> = frame
+                .pieces
+                .iter()
+                .filter(|(k, _)| k.name == *name)
+                .map(|(k, _)| k.dims.iter().map(|d| d.interval()).collect())
+                .collect();
+            let Some(all) = all else { continue };
+            tiles(name, &all, &shape, span)?;
+        }
+        Ok(())
+    }
+
     /// The value with one axis per dimension, in their order.
     fn full_rank(&mut self, key: &PieceKey, value: &Value<'a>, intervals: &[(i64, usize)], span: Span) -> R<Value<'a>> {
         let mut atom = self.force(value, span)?;
@@ -506,6 +526,47 @@ pub(super) fn returned(name: &str) -> String {
 
 fn is_returned(name: &str) -> bool {
     name.ends_with(RETURNED)
+}
+
+/// The axes of an array; of a record of arrays, those of its first array.
+fn leading_shape(value: &Value<'_>) -> Option<Vec<usize>> {
+    match value {
+        Value::Record(fields) => fields.iter().find_map(|(_, v)| leading_shape(v)),
+        Value::Tuple(items) => items.iter().find_map(leading_shape),
+        Value::Array(a) => Some(a.shape.clone()),
+        _ => None,
+    }
+}
+
+/// The pieces must cover each axis once, from 0 to its extent.
+fn tiles(name: &str, pieces: &[Vec<(i64, usize)>], shape: &[usize], span: Span) -> R<()> {
+    let Some(first) = pieces.first() else { return Ok(()) };
+    let (Some(_), Some((&extent, rest))) = (first.first(), shape.split_first()) else { return Ok(()) };
+    let mut intervals: Vec<(i64, usize)> = pieces.iter().map(|p| p[0]).filter(|i| i.1 > 0).collect();
+    intervals.sort_unstable();
+    intervals.dedup();
+    let mut end = 0;
+    for &(from, len) in &intervals {
+        if from != end {
+            return uncovered(name, end.min(from), from < end, span);
+        }
+        end = from + len as i64;
+        let inner: Vec<Vec<(i64, usize)>> =
+            pieces.iter().filter(|p| p[0] == (from, len)).map(|p| p[1..].to_vec()).collect();
+        tiles(name, &inner, rest, span)?;
+    }
+    if end != extent as i64 {
+        return uncovered(name, end.min(extent as i64), end > extent as i64, span);
+    }
+    Ok(())
+}
+
+fn uncovered<T>(name: &str, at: i64, twice: bool, span: Span) -> R<T> {
+    let what = if twice { "more than once, or beyond the trace's" } else { "nowhere" };
+    Err(Diagnostic::error("E0390", span, format!("element {at} of address `{name}` is sampled {what}"))
+        .note("the pieces of an address, such as the groups `start[g]..start[g + 1]`, must cover 0..n once")
+        .fix("mend the data that bound the loops, or the loops")
+        .into())
 }
 
 fn gap<T>(name: &str, span: Span) -> R<T> {

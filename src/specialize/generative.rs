@@ -106,7 +106,10 @@ impl<'a> Machine<'a> {
         let depth = self.frames.len();
         let value = self.block(&item.body, &env);
         let finished = match &value {
-            Ok(_) => self.finish_trace(span),
+            Ok(_) => match self.frames.last().map(|f| f.mode.clone()) {
+                Some(Mode::Density(trace)) => self.covers(&trace, item.name.span).map(|()| Vec::new()),
+                _ => self.finish_trace(span),
+            },
             Err(_) => Ok(Vec::new()),
         };
         self.frozen = frozen;
@@ -161,8 +164,23 @@ impl<'a> Machine<'a> {
                 None => false,
             },
             ExprKind::Index { array, .. } => self.optional_data(array, env),
-            ExprKind::Field { value, .. } => self.optional_data(value, env),
+            ExprKind::Field { .. } => self.optional_field(e, env).is_some_and(Constant::has_missing),
             _ => false,
+        }
+    }
+
+    /// A part of data that are records.
+    fn optional_field(&self, e: &Expr, env: &Env<'a>) -> Option<&Constant> {
+        match &e.kind {
+            ExprKind::Name(n) if env.local(n).is_none() => {
+                self.checked.items.resolve(env.module, n).and_then(|id| self.bindings.consts.get(&id))
+            }
+            ExprKind::Index { array, .. } => self.optional_field(array, env),
+            ExprKind::Field { value, field } => match self.optional_field(value, env)? {
+                Constant::Record(fields) => fields.iter().find(|(n, _)| *n == field.text).map(|(_, c)| c),
+                Constant::Leaf(_) | Constant::Tuple(_) => None,
+            },
+            _ => None,
         }
     }
 
@@ -212,6 +230,8 @@ impl<'a> Machine<'a> {
             };
             if let Some(n) = name {
                 self.note_sampled(n);
+                // That it is scored here; its value stays in the trace.
+                self.add_piece(n, &indices, Value::Unit, stmt.span)?;
             }
             let lp = self.log_prob(&d, &x, false, stmt.span)?;
             self.score(lp);
@@ -329,6 +349,7 @@ impl<'a> Machine<'a> {
                     self.add_piece(n, indices, run.trace, span)?;
                 } else {
                     self.note_sampled(n);
+                    self.add_piece(n, indices, Value::Unit, span)?;
                 }
                 // The name stands for what the child returns.
                 if !matches!(run.value, Value::Unit) {

@@ -64,9 +64,10 @@ impl Checker {
             return Some(Val::Unknown);
         }
         let arity = sites[0].pieces.len();
-        let mut element = sites[0].value.clone();
+        let places: Vec<Poly> = at.iter().map(|n| self.sym(n)).collect();
+        let mut element = sites[0].element(&places);
         for other in &sites[1..] {
-            let (joined, _) = self.quietly(|c| c.join(&element, &other.value, span));
+            let (joined, _) = self.quietly(|c| c.join(&element, &other.element(&places), span));
             element = joined;
         }
         element = add_kind(&element, &kind);
@@ -83,9 +84,9 @@ impl Checker {
             return Some(element);
         }
         if at.len() >= arity {
-            let at: Vec<Poly> = at.iter().map(|n| self.sym(n)).collect();
-            self.must_be_present(path, &present_at(&sites, template.as_ref(), &at), span, Some(sites[0].span));
-            let inner: Vec<String> = at.iter().map(Poly::print).collect();
+            let present = present_at(&sites, template.as_ref(), &places);
+            self.must_be_present(path, &present, span, Some(sites[0].span));
+            let inner: Vec<String> = places.iter().map(Poly::print).collect();
             return Some(renamed(&element, &format!("{base}[{}]", inner.join(", "))));
         }
         self.must_be_present(path, &present_at(&sites, None, &[]), span, Some(sites[0].span));
@@ -115,12 +116,15 @@ impl Checker {
         let text = presence.source();
         let mut d = Diagnostic::error("E0413", span, format!("`{path}` is read where it may be absent"))
             .label("read here without its condition");
+        let only = format!("`{path}` is present only {}", presence.clause());
         d = match place {
-            Some(place) => d.also(place, format!("`{path}` is present only if {text}")),
-            None => d.note(format!("`{path}` is present only if {text}")),
+            Some(place) => d.also(place, only),
+            None => d.note(only),
         };
         d = d.note("an optional address has a value only under the condition that it is sampled under");
-        self.report(if text.starts_with("as long as") {
+        self.report(if presence.is_opaque() {
+            d.fix("read it in the branch that samples it")
+        } else if text.starts_with("as long as") {
             d.fix("read it inside the loop that samples it, or keep what is needed of it in a `var`")
         } else {
             d.fix(format!("read it inside `if {text} {{ … }}`"))
@@ -161,6 +165,22 @@ impl Template {
         let inner: Vec<String> = at.iter().map(Poly::print).collect();
         let head = head.unwrap_or_else(|| format!("{path}@{token}"));
         renamed(&self.value, &format!("{head}[{}]", inner.join(", ")))
+    }
+}
+
+impl Site {
+    /// What it samples at these indices; a record's parts are named by the loop variables of its place.
+    fn element(&self, at: &[Poly]) -> Val {
+        if matches!(self.value, Val::Num(_)) || at.is_empty() {
+            return self.value.clone();
+        }
+        let change = |p: &Poly| {
+            self.pieces.iter().zip(at).fold(p.clone(), |p, (piece, i)| match &piece.atom {
+                Some(atom) => super::poly::normal(&p.substitute(atom, i)),
+                None => p,
+            })
+        };
+        rewritten(&self.value, &change)
     }
 }
 
@@ -250,11 +270,10 @@ pub fn renamed(value: &Val, atom: &str) -> Val {
     }
 }
 
-/// Addresses of one run get the mark of another.
-pub fn rename_token(value: &Val, from: u32, to: u32) -> Val {
-    let change = |p: &Poly| renamed_poly(p, from, to);
+/// Every polynomial of a value replaced.
+pub fn rewritten(value: &Val, change: &dyn Fn(&Poly) -> Poly) -> Val {
     value.map(&mut |n| {
-        let test = n.test.as_ref().map(|t| Rc::new(t.map(&change)));
+        let test = n.test.as_ref().map(|t| Rc::new(t.map(change)));
         let support = match &n.support {
             Support::Interval { lower, upper } => {
                 let edge = |e: &Option<super::value::Edge>| {
@@ -264,34 +283,68 @@ pub fn rename_token(value: &Val, from: u32, to: u32) -> Val {
             }
             Support::Shape(s) => Support::Shape(*s),
         };
-        Num { sym: n.sym.as_ref().map(&change), support, test, ..n.clone() }
+        Num { sym: n.sym.as_ref().map(change), support, test, ..n.clone() }
     })
 }
 
-/// The same in one polynomial.
-pub fn renamed_poly(p: &Poly, from: u32, to: u32) -> Poly {
-    let (old, new) = (format!("@{from}"), format!("@{to}"));
-    if !p.mentions(&old) {
-        return p.clone();
-    }
-    let atoms: Vec<String> = p.atoms().filter(|a| a.contains(&old)).map(str::to_owned).collect();
-    let mut out = p.clone();
-    for a in atoms {
-        out = out.substitute(&a, &Poly::atom(&retoken(&a, &old, &new)));
-    }
-    out
+/// A run of a child: its mark and its parent's, and the address that it has there.
+pub struct Nesting<'p> {
+    pub child: u32,
+    pub parent: u32,
+    pub name: &'p str,
+    pub at: &'p [Poly],
 }
 
-fn retoken(text: &str, old: &str, new: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(old) {
-        let end = at + old.len();
-        let longer = rest[end..].starts_with(|c: char| c.is_ascii_digit());
-        out.push_str(&rest[..at]);
-        out.push_str(if longer { old } else { new });
-        rest = &rest[end..];
+impl Nesting<'_> {
+    /// Addresses of the child by the parent's names: `x@3[j]` is `c.x@2[i, j]` for `c[i]`.
+    pub fn apply(&self, p: &Poly) -> Poly {
+        let old = format!("@{}", self.child);
+        if !p.mentions(&old) {
+            return p.clone();
+        }
+        let mut out = Poly::default();
+        for (monomial, coefficient) in p.terms() {
+            let product = monomial
+                .iter()
+                .fold(Poly::constant(coefficient), |product, atom| product.mul(&Poly::atom(&self.text(atom, &old))));
+            out = out.add(&product);
+        }
+        out
     }
-    out.push_str(rest);
-    out
+
+    fn text(&self, text: &str, old: &str) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(old) {
+            let end = at + old.len();
+            out.push_str(&rest[..at]);
+            if rest[end..].starts_with(|c: char| c.is_ascii_digit()) {
+                out.push_str(old);
+                rest = &rest[end..];
+                continue;
+            }
+            if !self.name.is_empty() {
+                let word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+                let start = out.rfind(|c: char| !word(c)).map_or(0, |i| {
+                    i + out[i..].chars().next().map_or(1, char::len_utf8)
+                });
+                out.insert_str(start, &format!("{}.", self.name));
+            }
+            out.push_str(&format!("@{}", self.parent));
+            rest = &rest[end..];
+            let at: Vec<String> = self.at.iter().map(Poly::print).collect();
+            if !at.is_empty() {
+                match rest.strip_prefix('[') {
+                    Some(inner) => {
+                        out.push_str(&format!("[{}, ", at.join(", ")));
+                        rest = inner;
+                    }
+                    None => out.push_str(&format!("[{}]", at.join(", "))),
+                }
+            }
+        }
+        out.push_str(rest);
+        out
+    }
 }
+

@@ -144,6 +144,7 @@ impl Checker {
     /// A loop that may stop early has one variable and no value.
     pub fn whole_loop(&mut self, clauses: &[ForClause], stop: &Stop<'_>, body: &Block, value: &Val) {
         if clauses.len() > 1 {
+            self.mark_unknown();
             self.report(
                 Diagnostic::error("E0204", stop.condition.span, "`while` stops a loop over one variable")
                     .label(format!("this one has {}", clauses.len()))

@@ -250,6 +250,17 @@ impl Condition {
         }
     }
 
+    /// With its word: `if k == 1`, `always`.
+    pub fn clause(&self) -> String {
+        let text = self.source();
+        match self {
+            Condition::Constant(_) => text,
+            _ if self.is_opaque() => "under a condition that is no comparison of addresses, arguments and data".to_owned(),
+            _ if text.starts_with("as long as") => text,
+            _ => format!("if {text}"),
+        }
+    }
+
     /// As source text.
     pub fn source(&self) -> String {
         match self {
@@ -353,7 +364,13 @@ impl Checker {
     pub fn value_condition(&mut self, value: &Val) -> Condition {
         match value {
             Val::Num(n) => self.condition_of(n),
-            _ => Condition::holds(&self.opaque()),
+            _ => {
+                // What depends on a condition that was refused is not compared.
+                if self.mute == 0 {
+                    self.mark_unknown();
+                }
+                Condition::holds(&self.opaque())
+            }
         }
     }
 

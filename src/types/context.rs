@@ -456,7 +456,7 @@ impl Checker {
             Val::Range { from, to } => format!("{}..{}", from.source(), to.source()),
             Val::Values(_) => "a support".to_owned(),
             Val::Absent { .. } => "a density that does not exist".to_owned(),
-            Val::Optional(o) => format!("{} if {}", self.describe(&o.value), o.presence.source()),
+            Val::Optional(o) => format!("{} {}", self.describe(&o.value), o.presence.clause()),
         }
     }
 

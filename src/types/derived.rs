@@ -204,7 +204,7 @@ impl Checker {
             );
         };
         if !entry.presence.is_true() {
-            let reason = format!("it is present only if {}, and derived guides are over all latents", entry.presence.source());
+            let reason = format!("it is present only {}, and derived guides are over all latents", entry.presence.clause());
             refuse(self, reason);
             return None;
         }

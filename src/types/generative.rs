@@ -1,7 +1,7 @@
 //! Generative functions on abstract values: sites, addresses, observations; one body serves the trace type, `simulate`,
 //! `log_density` and `draw`.
 
-use super::address::{add_kind, element_at, present_at, rename_token, renamed_poly, value_rank};
+use super::address::{Nesting, add_kind, element_at, present_at, rewritten, value_rank};
 use super::annotation::named;
 use super::block::any_stmt;
 use super::condition::Condition;
@@ -594,6 +594,8 @@ impl Checker {
         if outcome.run.later.iter().any(|(n, _)| n == "?") {
             run.later.push(("?".to_owned(), Span::default()));
         }
+        let nesting = Nesting { child: outcome.run.token, parent: token, name, at };
+        let rename = |p: &Poly| nesting.apply(p);
         let guide_observes = run.is_guide && (outcome.run.unnormalized.is_some());
         for entry in &outcome.entries {
             let path = if name.is_empty() { entry.path.clone() } else { format!("{name}.{}", entry.path) };
@@ -608,13 +610,13 @@ impl Checker {
                 }))
                 .collect();
             // The child's addresses are known here by the parent's names.
-            let element = rename_token(&entry.element, outcome.run.token, token);
+            let element = rewritten(&entry.element, &rename);
             let kind = element.kind();
             run.kinds.entry(path.clone()).or_default().join(&kind);
             let mut site =
                 Site { path, pieces: whole, value: element, span: stmt.span, id: None, presence: Condition::TRUE };
             let own = entry.presence.under(pieces.len(), entry.axes.len());
-            let own = own.map(&|p: &Poly| renamed_poly(p, outcome.run.token, token));
+            let own = own.map(&rename);
             site.presence = site.over_places(&Condition::all([own, present.clone()]));
             run.templates.insert(site.path.clone(), site.template());
             run.sites.push(site.clone());
@@ -630,7 +632,7 @@ impl Checker {
         if !name.is_empty() {
             let value = match outcome.result {
                 Val::Unit => Val::Record(Record::default()),
-                other => rename_token(&other, outcome.run.token, token),
+                other => rewritten(&other, &rename),
             };
             let mut site = Site {
                 path: name.to_owned(),

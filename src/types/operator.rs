@@ -21,9 +21,7 @@ impl Checker {
         let r = self.expr(right, env);
         let (Some(l), Some(r)) = (self.want_num(&l, left.span, env), self.want_num(&r, right.span, env)) else {
             return match op {
-                BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
-                    Val::Num(Num::new(Base::Bool, Vec::new()))
-                }
+                // A bool, of which nothing is known.
                 _ => Val::Unknown,
             };
         };

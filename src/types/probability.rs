@@ -419,16 +419,12 @@ impl Checker {
             return;
         }
         let who = if record.sampled.is_some() { "the guide" } else { "the trace" };
-        let text = |c: &Condition| match c {
-            Condition::Constant(_) => c.source(),
-            other => format!("if {}", other.source()),
-        };
         self.report(
             Diagnostic::error("E0414", span, format!("`{}` is present under different conditions", e.path))
                 .label("the two do not fit together")
-                .also(e.span, format!("sampled here {}", text(&e.presence)))
-                .note(format!("in `{name}` it is present {}", text(&e.presence)))
-                .note(format!("in {who} it is present {}", text(&given)))
+                .also(e.span, format!("sampled here {}", e.presence.clause()))
+                .note(format!("in `{name}` it is present {}", e.presence.clause()))
+                .note(format!("in {who} it is present {}", given.clause()))
                 .note("conditions are compared as expressions of addresses, arguments and data")
                 .fix("give it the same condition in both; one that is not a comparison of these goes into a `fn` that both call"),
         );

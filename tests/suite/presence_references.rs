@@ -63,6 +63,34 @@ pub(crate) fn cases() -> Vec<Case> {
             mutants: &[],
         },
         Case {
+            file: "records",
+            objective: "elbo(p(), GUIDE())",
+            at: vec![
+                matrix("net.w", 2, 2, |k, i| [[0.3, -0.2], [1.3, 0.6]][k][i]),
+                vector("net.b", vec![0.1, -0.4]),
+                scalar("top.a", 0.4),
+                vector("top.b", vec![1.0, -0.5]),
+            ],
+            reference: |p| {
+                const OBS: [(f64, usize); 3] = [(0.5, 1), (-1.2, 0), (2.0, 1)];
+                let (mut sum, mut last, mut total) = (zero(), zero(), zero());
+                for (x, y) in OBS {
+                    let h = |k: usize| p[0][2 * k] * x + p[0][2 * k + 1] * p[2][0] + p[1][k];
+                    sum = sum + p[3][0] * h(0) + p[3][1] * h(1);
+                    let logit = sum * 0.5 - last;
+                    last = h(0);
+                    for z in 0..2 {
+                        total = total + weighed(flip(z, logit), bernoulli(z, 0.4) + flip(y, z as f64 + x));
+                    }
+                }
+                total
+            },
+            exact: &["q"],
+            tolerance: 1e-10,
+            unbiased: &[],
+            mutants: &[],
+        },
+        Case {
             file: "early_stop",
             objective: "elbo(scene(), GUIDE())",
             at: vec![vector("c", vec![0.4, -0.3, 0.8]), scalar("b", 0.2)],
