@@ -28,6 +28,8 @@ mod ppl_stages;
 mod pages;
 #[path = "suite/plates.rs"]
 mod plates;
+#[path = "suite/presence_references.rs"]
+mod presence_references;
 #[path = "suite/programs.rs"]
 mod programs;
 #[path = "suite/redefined.rs"]

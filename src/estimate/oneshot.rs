@@ -424,7 +424,7 @@ impl Deriver<'_> {
         loops: &[Around],
         at: &[Atom],
     ) -> Result<Stmt, Diagnostic> {
-        let prepared = self.prepare_for_value(stmt.clone(), values, chosen, loops, at)?;
+        let prepared = self.prepare_for_value(stmt.clone(), values, chosen, loops, at, &HashMap::new())?;
         let Some(prepared) = prepared.into_iter().next() else { return Ok(stmt.clone()) };
         Ok(copy_stmt(&mut self.program, &prepared, map))
     }
@@ -436,7 +436,14 @@ impl Deriver<'_> {
         chosen: &[Atom],
         loops: &[Around],
         at: &[Atom],
+        kept: &HashMap<Var, Atom>,
     ) -> Result<Vec<Stmt>, Diagnostic> {
+        if let Stmt::Sample(s) = &stmt
+            && let Some(values) = s.results.iter().map(|r| kept.get(r).copied()).collect::<Option<Vec<_>>>()
+        {
+            // Sampled before the site, not by a one-shot strategy: the base run's value, which is still to be eliminated.
+            return Ok(s.results.iter().zip(values).map(|(&r, v)| self.named_copy(r, v)).collect());
+        }
         if let Stmt::Sample(s) = &stmt {
             let (mut new, drawn) = self.sites.plain_draw(&mut self.program, s)?;
             for (&result, &value) in s.results.iter().zip(&drawn) {
@@ -476,7 +483,7 @@ impl Deriver<'_> {
         for region in stmt.regions_mut() {
             let mut new = Vec::new();
             for inner in std::mem::take(&mut region.stmts) {
-                new.extend(self.prepare_for_value(inner, values, chosen, loops, at)?);
+                new.extend(self.prepare_for_value(inner, values, chosen, loops, at, kept)?);
             }
             region.stmts = new;
         }
@@ -502,9 +509,16 @@ impl Deriver<'_> {
             let exported: Vec<Atom> =
                 args.iter().map(|&a| tree::export(&mut self.program, &mut stmts, path, a)).collect();
             let first = path[0].0;
+            let mut before = Vec::new();
+            tree::each_sample(&stmts[first..], &mut |s| before.extend(s.results.iter().copied()));
+            let mut kept = HashMap::new();
+            for var in before.into_iter().filter(|v| !tainted.contains(v)) {
+                let Some(place) = tree::find(&stmts, var) else { continue };
+                kept.insert(var, tree::export(&mut self.program, &mut stmts, &place, var.into()));
+            }
             let mut body = Vec::new();
             for stmt in stmts[first..].to_vec().iter().filter(|s| stmt_is_tainted(s, tainted)) {
-                let prepared = self.prepare_for_value(stmt.clone(), &site.values, &exported, &[], &[])?;
+                let prepared = self.prepare_for_value(stmt.clone(), &site.values, &exported, &[], &[], &kept)?;
                 for p in prepared {
                     body.push(copy_stmt(&mut self.program, &p, &mut map));
                 }
@@ -516,7 +530,7 @@ impl Deriver<'_> {
         let first = path[0].0 + 1;
         let mut body = Vec::new();
         for stmt in stmts[first..].to_vec().iter().filter(|s| stmt_is_tainted(s, tainted)) {
-            let prepared = self.prepare_for_value(stmt.clone(), &[], &[], &[], &[])?;
+            let prepared = self.prepare_for_value(stmt.clone(), &[], &[], &[], &[], &HashMap::new())?;
             for p in prepared {
                 body.push(copy_stmt(&mut self.program, &p, &mut map));
             }

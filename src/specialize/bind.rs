@@ -9,7 +9,8 @@ use crate::ir::core::{Atom, Program, Role, Scalar};
 use crate::ir::interpret::Interpreter;
 use crate::runtime::executable::{Array as Bound_, Executable, Status, Stream, Values};
 use crate::syntax::parser::{NodeIds, parse_expr};
-use crate::syntax::tree::{ItemKind, TypeKind};
+use crate::syntax::tree::{ItemKind, TypeExpr, TypeKind};
+use crate::types::leaves::leaves;
 use crate::types::program::{Checked, ItemId};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -64,14 +65,33 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
         let id = ItemId(u32::try_from(k).unwrap_or(u32::MAX));
         match &entry.item.kind {
             ItemKind::Data { name, ty, default } => {
-                let scalar = match &ty.kind {
-                    TypeKind::Named { name, .. } if name.text == "int" => Scalar::Int,
-                    TypeKind::Named { name, .. } if name.text == "bool" => Scalar::Bool,
-                    TypeKind::Array { element, .. } if matches!(&element.kind, TypeKind::Named { name, .. } if name.text == "int") => {
-                        Scalar::Int
+                if let Some(leaves) = leaves(&checked.items, entry.module, &name.text, ty) {
+                    let given: Option<Vec<(String, Rc<Known>)>> = leaves
+                        .iter()
+                        .map(|(path, ty)| {
+                            let array = data.get(path)?;
+                            Some((path.clone(), Rc::new(from_array(path, scalar_of(ty), array))))
+                        })
+                        .collect();
+                    let made = match (given, default) {
+                        (Some(given), _) => Ok(given),
+                        (None, Some(default)) => evaluate(checked, &bindings, &arrays, entry.module, default)
+                            .map(|c| typed(&c, &name.text, &leaves)),
+                        (None, None) => {
+                            Err(Diagnostic::error("E0501", name.span, format!("data `{}` is missing", name.text))
+                                .label("declared here"))
+                        }
+                    };
+                    match made {
+                        Ok(made) => {
+                            arrays.extend(made.iter().cloned());
+                            bindings.consts.insert(id, Constant::of_leaves(made));
+                        }
+                        Err(d) => diagnostics.push(d),
                     }
-                    _ => Scalar::Real,
-                };
+                    continue;
+                }
+                let scalar = scalar_of(ty);
                 if let Some(a) = data.get(&name.text) {
                     let known = Rc::new(from_array(&name.text, scalar, a));
                     arrays.insert(name.text.clone(), known.clone());
@@ -159,6 +179,30 @@ fn unmet(checked: &Checked, bindings: &Bindings, arrays: &HashMap<String, Rc<Kno
         }
     }
     out
+}
+
+fn scalar_of(ty: &TypeExpr) -> Scalar {
+    match &ty.kind {
+        TypeKind::Named { name, .. } if name.text == "int" => Scalar::Int,
+        TypeKind::Named { name, .. } if name.text == "bool" => Scalar::Bool,
+        TypeKind::Array { element, .. } => scalar_of(element),
+        _ => Scalar::Real,
+    }
+}
+
+/// Leaves of a default, with the scalars that are declared.
+fn typed(c: &Constant, path: &str, leaves: &[(String, TypeExpr)]) -> Vec<(String, Rc<Known>)> {
+    match c {
+        Constant::Leaf(k) => {
+            let declared = leaves.iter().find(|(n, _)| n == path).map_or(k.scalar, |(_, ty)| scalar_of(ty));
+            let known = Known { name: Some(path.to_owned()), scalar: declared, ..(**k).clone() };
+            vec![(path.to_owned(), Rc::new(known))]
+        }
+        Constant::Tuple(_) => Vec::new(),
+        Constant::Record(fields) => {
+            fields.iter().flat_map(|(n, c)| typed(c, &format!("{path}.{n}"), leaves)).collect()
+        }
+    }
 }
 
 /// Gives the leaves of a constant the names of the inputs they become.

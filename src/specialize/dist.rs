@@ -281,7 +281,8 @@ impl<'a> Machine<'a> {
     }
 
     fn log_prob_element(&mut self, dist: &Rc<Dist<'a>>, x: &Value<'a>, skip_missing: bool, span: Span) -> R<Atom> {
-        if skip_missing {
+        let real = !matches!(x, Value::Scalar(a) if self.scalar_of(*a) != Scalar::Real);
+        if skip_missing && real {
             let Value::Scalar(a) = x else {
                 return unsupported(span, "missing elements of an array that is observed as one");
             };

@@ -7,7 +7,7 @@
 
 use super::address::{Dim, Window};
 use super::clause::Clause;
-use super::machine::{Fail, Machine, OpenLoop, R, UNKNOWN, refuse, unsupported};
+use super::machine::{Fail, Machine, OpenLoop, R, UNKNOWN, refuse};
 use super::scan::{self, Mention};
 use super::shots::written_out;
 use super::value::{Env, Estimate, Value};
@@ -56,7 +56,7 @@ struct Parts<'b, 'a> {
     samples: Rc<[&'a str]>,
 }
 
-type Body<'b, 'a> = &'b mut dyn FnMut(&mut Machine<'a>, &Env<'a>) -> R<Value<'a>>;
+pub(super) type Body<'b, 'a> = &'b mut dyn FnMut(&mut Machine<'a>, &Env<'a>) -> R<Value<'a>>;
 
 impl<'a> Machine<'a> {
     pub(super) fn for_expr(
@@ -68,8 +68,8 @@ impl<'a> Machine<'a> {
         reduce: Reduce,
         span: Span,
     ) -> R<Value<'a>> {
-        if let Some(c) = condition {
-            return unsupported(c.span, "a `for` with `while`");
+        if let Some(condition) = condition {
+            return self.while_loop(clauses, condition, body, env, span);
         }
         let cells = self.assigned_cells(body, env);
         let mut samples: Vec<&'a str> = Vec::new();
@@ -160,7 +160,7 @@ impl<'a> Machine<'a> {
         self.depth_of_calls = s.depth_of_calls;
     }
 
-    fn one_loop(
+    pub(super) fn one_loop(
         &mut self,
         clause: &Clause<'a>,
         cells: &[usize],
@@ -615,7 +615,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Every iteration written out.
-    fn unrolled(
+    pub(super) fn unrolled(
         &mut self,
         clause: &Clause<'a>,
         env: &Env<'a>,
@@ -636,12 +636,15 @@ impl<'a> Machine<'a> {
                 .into());
         }
         let mut values = Vec::with_capacity(clause.extent);
+        let mut marks = Vec::with_capacity(clause.extent);
         for u in 0..clause.extent {
             let mut env = env.clone();
             let value = self.loop_value(clause, Atom::Int(u as i64), span)?;
             env.bind(clause.name, value);
+            marks.push(self.mark());
             values.push(body(self, &env)?);
         }
+        self.complete(clause.from, &marks, span)?;
         match reduce {
             Reduce::Discard => Ok(Value::Unit),
             Reduce::Collect => self.stack(values, span),

@@ -79,6 +79,31 @@ pub(super) enum Constant {
     Record(Vec<(String, Constant)>),
 }
 
+impl Constant {
+    pub(super) fn has_missing(&self) -> bool {
+        match self {
+            Constant::Leaf(k) => k.has_missing(),
+            Constant::Tuple(items) => items.iter().any(Constant::has_missing),
+            Constant::Record(fields) => fields.iter().any(|(_, c)| c.has_missing()),
+        }
+    }
+
+    /// The record of leaves with these paths, whose first segment is its own name.
+    pub(super) fn of_leaves(leaves: Vec<(String, Rc<Known>)>) -> Constant {
+        let mut fields: Vec<(String, Vec<(String, Rc<Known>)>)> = Vec::new();
+        for (path, leaf) in leaves {
+            let Some((_, rest)) = path.split_once('.') else { return Constant::Leaf(leaf) };
+            let head = rest.split('.').next().unwrap_or(rest).to_owned();
+            let inner = (rest.to_owned(), leaf);
+            match fields.iter_mut().find(|(n, _)| *n == head) {
+                Some((_, list)) => list.push(inner),
+                None => fields.push((head, vec![inner])),
+            }
+        }
+        Constant::Record(fields.into_iter().map(|(n, list)| (n, Constant::of_leaves(list))).collect())
+    }
+}
+
 /// How parameters enter a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Space {
@@ -177,6 +202,8 @@ pub(super) struct Machine<'a> {
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
     pub hoists: bool,
+    /// Absent optional addresses are NaN: for reports, which show what is present.
+    pub absent_is_missing: bool,
 }
 
 /// Draws of one site are numbered below this.
@@ -217,6 +244,7 @@ impl<'a> Machine<'a> {
             current: None,
             detaches: false,
             hoists: true,
+            absent_is_missing: false,
         }
     }
 

@@ -10,6 +10,7 @@ pub mod sites;
 
 mod address;
 mod array;
+mod branch;
 mod call;
 mod clause;
 mod dist;
@@ -28,6 +29,7 @@ mod structure;
 mod terms;
 mod types;
 pub mod value;
+mod while_loop;
 
 #[cfg(test)]
 mod tests;

@@ -182,7 +182,11 @@ impl<'a> Machine<'a> {
             for (n, t) in fields {
                 out.push((n.text.clone(), self.eval_type(t, &inner)?));
             }
-            return Ok(TypeValue::Record(out));
+            let mut outer = Vec::new();
+            for s in if params.is_empty() { sizes } else { &[] } {
+                outer.push(self.static_size(s, env)?);
+            }
+            return Ok(with_axes(TypeValue::Record(out), &outer));
         }
         if let Some(found) = self.type_variable(text, env)? {
             return if sizes.is_empty() {
@@ -322,6 +326,10 @@ impl<'a> Machine<'a> {
                                 let v = v.clone();
                                 self.infer_sizes(t, &v, params, &mut inner)?;
                             }
+                        }
+                        let outer = if params.is_empty() { exprs.as_slice() } else { &[] };
+                        for (e, &extent) in outer.iter().zip(&shape_of(value)) {
+                            note(e, extent, sizes, found);
                         }
                         for (p, e) in params.iter().zip(exprs) {
                             if let Some(&n) = inner.get(p.text.as_str()) {

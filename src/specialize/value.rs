@@ -17,6 +17,12 @@ pub struct Known {
     pub values: Vec<f64>,
 }
 
+impl Known {
+    pub(super) fn has_missing(&self) -> bool {
+        self.values.iter().any(|x| x.is_nan())
+    }
+}
+
 /// How one axis of a viewed array is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum ViewAxis {
@@ -221,6 +227,21 @@ impl<'a> Value<'a> {
         match self {
             Value::Record(fields) => fields.iter().find(|(f, _)| f == name).map(|(_, v)| v),
             _ => None,
+        }
+    }
+
+    /// The record with the part at this path replaced.
+    pub(super) fn with_part<'n>(&self, mut path: impl Iterator<Item = &'n str>, part: Value<'a>) -> Value<'a> {
+        let Some(name) = path.next() else { return part };
+        match self {
+            Value::Record(fields) => {
+                let mut fields = fields.to_vec();
+                if let Some((_, v)) = fields.iter_mut().find(|(n, _)| n == name) {
+                    *v = v.with_part(path.collect::<Vec<_>>().into_iter(), part);
+                }
+                Value::record(fields)
+            }
+            other => other.clone(),
         }
     }
 

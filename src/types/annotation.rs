@@ -136,7 +136,9 @@ impl Checker {
         if let Some((id, item)) = found
             && let ItemKind::Type { sizes: names, fields, .. } = &item.kind
         {
-            if names.len() != sizes.len() {
+            // `Obs[3]` of a type without sizes is an array.
+            let outer: &[Expr] = if names.is_empty() { sizes } else { &[] };
+            if outer.is_empty() && names.len() != sizes.len() {
                 self.report(
                     Diagnostic::error(
                         "E0203",
@@ -161,7 +163,8 @@ impl Checker {
                 record.fields.push((field.text.clone(), self.resolve(ty, &mut inner)));
             }
             self.depth -= 1;
-            return Val::Record(record);
+            let dims: Vec<Poly> = outer.iter().map(|s| self.size(s, env)).collect();
+            return Val::Record(record).map(&mut |n| n.clone().under(&dims));
         }
         if self.loaded.missing.contains(name) {
             return Val::Unknown;
@@ -318,8 +321,16 @@ impl Checker {
                         if let Some((id, item)) = found
                             && let ItemKind::Type { sizes: names, fields, .. } = &item.kind
                             && let Val::Record(record) = value
-                            && names.len() == sizes.len()
+                            && (names.len() == sizes.len() || names.is_empty())
                         {
+                            let outer: &[Expr] = if names.is_empty() { sizes } else { &[] };
+                            let mut open = Vec::new();
+                            for (axis, size) in outer.iter().enumerate() {
+                                let met = leading_dim(&Val::Record(record.clone()), axis);
+                                open.push(self.settle_size(size, met.as_ref(), env, purpose));
+                            }
+                            let stripped = strip(&Val::Record(record.clone()), outer.len());
+                            let Val::Record(record) = &stripped else { return Val::Unknown };
                             let mut inner = Env::new(self.loaded.items.module_of(id), env.mode);
                             for (formal, actual) in names.iter().zip(sizes) {
                                 match &actual.kind {
@@ -342,7 +353,7 @@ impl Checker {
                                     env.open.retain(|o| o != n);
                                 }
                             }
-                            return out;
+                            return out.map(&mut |n| n.clone().under(&open));
                         }
                         if env.open.iter().any(|o| o == other) {
                             env.bind(other, value.clone());

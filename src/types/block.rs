@@ -1,14 +1,15 @@
 //! Blocks, statements, `if` and `for`.
 
 use super::annotation::{Purpose, leading_dim, named};
+use super::branch::{Stop, under_loop};
 use super::context::{Checker, LoopFrame};
 use super::estimates::union;
 use super::plate::PlateVal;
 use super::poly::Poly;
-use super::value::{Base, Edge, Env, Kind, Mode, Num, Support, Val};
+use super::value::{Base, Edge, Env, Kind, Mode, Num, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::syntax::tree::{Block, Expr, ExprKind, ForClause, ForRange, Pattern, Stmt, StmtKind};
+use crate::syntax::tree::{Block, Expr, ExprKind, ForClause, ForRange, Name, Pattern, Stmt, StmtKind};
 use std::rc::Rc;
 
 /// What a `for` goes through: from, to, the element for anything but a range of indices, the plate if it is subsampled.
@@ -69,7 +70,7 @@ impl Checker {
                     b.mutable = true;
                 }
             }
-            StmtKind::Assign { name, indices, value } => self.assign(name, indices, value, env),
+            StmtKind::Assign { name, fields, indices, value } => self.assign(name, fields, indices, value, env),
             StmtKind::Sample { address, ty, value, by } => {
                 self.sample(stmt, address, ty.as_ref(), value, by.as_ref(), env);
             }
@@ -145,13 +146,13 @@ impl Checker {
         }
     }
 
-    fn assign(&mut self, name: &crate::syntax::tree::Name, indices: &[Expr], value: &Expr, env: &mut Env) {
+    fn assign(&mut self, name: &Name, fields: &[Name], indices: &[Expr], value: &Expr, env: &mut Env) {
         let new = self.expr(value, env);
         let Some(binding) = env.get(&name.text) else {
             self.unknown_name(&name.text, name.span, env);
             return;
         };
-        let old = binding.value.clone();
+        let whole = binding.value.clone();
         if !binding.mutable {
             self.report(
                 Diagnostic::error("E0209", name.span, format!("`{}` is not a `var`", name.text))
@@ -159,6 +160,10 @@ impl Checker {
                     .fix(format!("declare it with `var {} = …`", name.text)),
             );
             return;
+        }
+        let mut old = whole.clone();
+        for field in fields {
+            old = self.field(&old, &field.text, field.span);
         }
         let updated = if indices.is_empty() {
             match (&old, &new) {
@@ -194,6 +199,14 @@ impl Checker {
                 (_, _) => old.clone(),
             }
         };
+        let path: Vec<&str> = fields.iter().map(|f| f.text.as_str()).collect();
+        let updated = match whole {
+            Val::Record(mut record) if !fields.is_empty() => {
+                record.set_path(&path.join("."), updated);
+                Val::Record(record)
+            }
+            _ => updated,
+        };
         if let Some(b) = env.get_mut(&name.text) {
             b.value = updated;
         }
@@ -208,55 +221,19 @@ impl Checker {
         }
     }
 
-    pub fn if_expr(
+    pub fn for_expr(
         &mut self,
-        continuous: bool,
-        condition: &Expr,
-        then: &Block,
-        otherwise: Option<&Block>,
+        clauses: &[ForClause],
+        condition: Option<&Expr>,
+        body: &Block,
         span: Span,
         env: &mut Env,
     ) -> Val {
-        self.joins += u32::from(continuous);
-        let c = self.expr(condition, env);
-        self.joins -= u32::from(continuous);
-        self.want_bool(&c, condition.span);
-        let mut second = env.clone();
-        let before = self.runs.last().map_or((0, 0), |r| (r.sites.len(), r.bindings.len()));
-        let value = self.block(then, env);
-        let from_then = self.split_run(before);
-        let other = match otherwise {
-            Some(block) => self.block(block, &mut second),
-            None => Val::Unit,
-        };
-        let from_else = self.split_run(before);
-        self.join_env(env, &second, span);
-        self.merge_branches(from_then, from_else, condition);
-        match otherwise {
-            None => {
-                if !matches!(value, Val::Unit | Val::Unknown) {
-                    self.report(
-                        Diagnostic::error("E0204", span, "an `if` without `else` has no value")
-                            .label("this value is lost otherwise")
-                            .fix("add an `else`"),
-                    );
-                }
-                Val::Unit
-            }
-            Some(block) => {
-                let place = block.value.as_ref().map_or(block.span, |v| v.span);
-                if matches!(value, Val::Unit) || matches!(other, Val::Unit) {
-                    return Val::Unit;
-                }
-                self.join(&value, &other, place)
-            }
-        }
-    }
-
-    pub fn for_expr(&mut self, clauses: &[ForClause], body: &Block, span: Span, env: &mut Env) -> Val {
+        let mut stop: Option<Stop> = None;
         let summed = std::mem::take(&mut self.summed);
         let depth = env.vars.len();
         let mut dims = Vec::new();
+        let mut atoms = Vec::new();
         let mut plates = Vec::new();
         let loops = self.runs.last().map_or(0, |r| r.loops.len());
         for clause in clauses {
@@ -273,6 +250,7 @@ impl Checker {
             }
             let mark = self.fresh();
             let atom = format!("{}#{mark}", clause.name.text);
+            let index = atom.clone();
             let groups = self.ragged(&clause.over, env);
             let value = match element {
                 Some(element) => named(&element, &atom),
@@ -292,6 +270,7 @@ impl Checker {
                 self.carried_rows(&plate, body, env, clause.name.span);
                 plates.push(plate);
             }
+            stop = condition.map(|condition| Stop { condition, index: atom.clone(), from: from.clone() });
             env.bind(&clause.name.text, value);
             if let Some(b) = env.vars.last_mut() {
                 b.range = Some((from.clone(), to.clone()));
@@ -310,12 +289,16 @@ impl Checker {
                 });
             }
             dims.push(to.sub(&from));
+            atoms.push(index);
         }
         // Values that are carried from one iteration to the next settle first, without reports.
         if effects(body) {
-            self.settle_loop(body, env, span);
+            self.settle_loop(stop.as_ref(), body, env, span);
         }
-        let mut value = self.block(body, env);
+        let mut value = self.iteration(stop.as_ref(), body, env);
+        if let Some(stop) = &stop {
+            self.whole_loop(clauses, stop, body, &value);
+        }
         env.vars.truncate(depth);
         if let Some(run) = self.runs.last_mut() {
             run.loops.truncate(loops);
@@ -340,6 +323,7 @@ impl Checker {
         if !plates.is_empty() {
             value = value.map(&mut |n| Num { estimate: Some(union(&n.estimate, &Some(sources.clone()))), ..n.clone() });
         }
+        let value = under_loop(value, &dims, &atoms);
         match value {
             Val::Unit => Val::Unit,
             Val::Unknown | Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) | Val::Text => Val::Unknown,
@@ -347,18 +331,18 @@ impl Checker {
         }
     }
 
-    fn settle_loop(&mut self, body: &Block, env: &mut Env, span: Span) {
+    fn settle_loop(&mut self, stop: Option<&Stop<'_>>, body: &Block, env: &mut Env, span: Span) {
         // After an iteration a variable has no longer its first value.
         for b in &mut env.vars {
             if b.mutable && assigns(body, &b.name) {
-                b.value = b.value.map(&mut |n| Num { sym: None, ..n.clone() });
+                b.value = b.value.map(&mut |n| Num { sym: None, test: None, ..n.clone() });
             }
         }
         for round in 0..6 {
             let mut next = env.clone();
             let marks = self.runs.last().map_or((0, 0), |r| (r.sites.len(), r.bindings.len()));
             let kinds = self.runs.last().map(|r| (r.kinds.clone(), r.density.clone()));
-            self.quietly(|c| c.block(body, &mut next));
+            self.quietly(|c| c.iteration(stop, body, &mut next));
             self.split_run(marks);
             let mut changed = self.runs.last().map(|r| (r.kinds.clone(), r.density.clone())) != kinds;
             for i in 0..env.vars.len() {
@@ -366,27 +350,48 @@ impl Checker {
                     continue;
                 }
                 let (old, new) = (env.vars[i].value.clone(), next.vars[i].value.clone());
-                if let (Val::Num(a), Val::Num(b)) = (&old, &new) {
-                    let (joined, _) = self.quietly(|c| c.join(&Val::Num(a.clone()), &Val::Num(b.clone()), span));
-                    let Val::Num(mut j) = joined else { continue };
-                    if j.support != a.support && (round > 1 || self.contained(b, a) != Some(true)) {
-                        j.support = Support::all();
-                    }
-                    if self.contained(b, a) == Some(true) {
-                        j.support = a.support.clone();
-                    }
-                    changed |= j.kind != a.kind || j.support != a.support || j.base != a.base || j.sym != a.sym;
-                    env.vars[i].value = Val::Num(j);
-                } else {
-                    let (joined, _) = self.quietly(|c| c.join(&old, &new, span));
-                    if !matches!(joined, Val::Unknown) {
-                        changed |= joined.kind() != old.kind();
-                        env.vars[i].value = joined;
-                    }
-                }
+                env.vars[i].value = self.carried(&old, &new, round, span, &mut changed);
             }
-            if !changed {
+            // A condition is known once the addresses that it reads are.
+            if !changed && (stop.is_none() || round > 1) {
                 break;
+            }
+        }
+    }
+
+    /// What a `var` may hold at the start of an iteration: one of two values, with supports that do not grow for ever.
+    fn carried(&mut self, old: &Val, new: &Val, round: u32, span: Span, changed: &mut bool) -> Val {
+        match (old, new) {
+            (Val::Num(a), Val::Num(b)) => {
+                let (joined, _) = self.quietly(|c| c.join(old, new, span));
+                let Val::Num(mut j) = joined else { return old.clone() };
+                if j.support != a.support && (round > 1 || self.contained(b, a) != Some(true)) {
+                    j.support = Support::all();
+                }
+                if self.contained(b, a) == Some(true) {
+                    j.support = a.support.clone();
+                }
+                *changed |= j.kind != a.kind || j.support != a.support || j.base != a.base || j.sym != a.sym;
+                Val::Num(j)
+            }
+            (Val::Record(x), Val::Record(y)) if x.fields.iter().all(|(n, _)| y.get(n).is_some()) => {
+                let mut fields = Vec::new();
+                for (n, a) in &x.fields {
+                    let b = y.get(n).cloned().unwrap_or(Val::Unknown);
+                    fields.push((n.clone(), self.carried(a, &b, round, span, changed)));
+                }
+                Val::Record(Record { fields, sampled: x.sampled })
+            }
+            (Val::Tuple(x), Val::Tuple(y)) if x.len() == y.len() => {
+                Val::Tuple(x.iter().zip(y).map(|(a, b)| self.carried(a, b, round, span, changed)).collect())
+            }
+            _ => {
+                let (joined, _) = self.quietly(|c| c.join(old, new, span));
+                if matches!(joined, Val::Unknown) {
+                    return old.clone();
+                }
+                *changed |= joined.kind() != old.kind();
+                joined
             }
         }
     }

@@ -63,7 +63,7 @@ impl Checker {
             }
             if !local && super::native::is_native(name) {
                 let values = self.native_args(name, args, env);
-                return self.native(name, values, span, env);
+                return self.pure_native(name, values, span, env);
             }
             if !local && env.mode != Mode::Generative {
                 let values = self.args(args, env);
@@ -87,7 +87,7 @@ impl Checker {
     pub fn apply(&mut self, function: &Val, args: Vec<ArgVal>, span: Span, env: &mut Env) -> Val {
         match function {
             Val::Fn(f) => match &**f {
-                Callable::Native(name) => self.native(name, args, span, env),
+                Callable::Native(name) => self.pure_native(name, args, span, env),
                 Callable::Item(id) => self.apply_item(*id, args, span, env),
                 Callable::Member(name) => match env.owner.clone() {
                     Some(owner) => {
@@ -153,6 +153,36 @@ impl Checker {
                 self.report(d);
                 Val::Unknown
             }
+        }
+    }
+
+    fn pure_native(&mut self, name: &str, args: Vec<ArgVal>, span: Span, env: &mut Env) -> Val {
+        let values: Vec<Val> = args.iter().map(|a| a.value.clone()).collect();
+        let out = self.native(name, args, span, env);
+        self.called(name, &values, out)
+    }
+
+    /// The result of a function in a generative function, named by the call if it has no other name: the same call gives
+    /// the same value, so that conditions on it can be compared.
+    fn called(&self, name: &str, args: &[Val], out: Val) -> Val {
+        let Val::Num(n) = &out else { return out };
+        let opaque = n.test.as_ref().map_or(n.sym.is_none(), |t| t.is_opaque());
+        if self.runs.is_empty() || !opaque || !n.dims.is_empty() || !n.kind.is_free() || n.estimate.is_some() {
+            return out;
+        }
+        let names: Option<Vec<String>> = args
+            .iter()
+            .map(|a| match a {
+                Val::Num(n) => n.sym.as_ref().filter(|s| s.printable()).map(Poly::print),
+                _ => None,
+            })
+            .collect();
+        match names {
+            Some(names) if !names.is_empty() && names.iter().map(String::len).sum::<usize>() < 300 => {
+                let sym = Some(Poly::atom(&format!("{name}({})", names.join(", "))));
+                Val::Num(Num { sym, test: None, ..n.clone() })
+            }
+            _ => out,
         }
     }
 
@@ -315,6 +345,7 @@ impl Checker {
             ItemKind::Fn(f) => {
                 let mut inner = Env::new(module, Mode::Pure);
                 inner.frozen = env.frozen;
+                let values: Vec<Val> = args.iter().map(|a| a.value.clone()).collect();
                 let fine = self.bind_params(&mut inner, &f.sizes, &f.params, args, span, &f.name.text, None);
                 if !fine {
                     return f.result.as_ref().map_or(Val::Unknown, |ty| self.quietly(|c| c.resolve(ty, &mut inner)).0);
@@ -330,7 +361,7 @@ impl Checker {
                     None => value,
                 };
                 self.frames.pop();
-                value
+                self.called(&f.name.text, &values, value)
             }
             ItemKind::Gen(g) => {
                 let mut inner = Env::new(module, Mode::Pure);

@@ -1,5 +1,6 @@
 //! The state of checking: items, origins of smoothness, runs of generative functions, calls under way, and what was found.
 
+use super::condition::Condition;
 use super::estimates::Source;
 use super::load::Loaded;
 use super::poly::Poly;
@@ -52,12 +53,13 @@ pub enum How {
     Draw,
 }
 
-/// An interval of indices of one axis of an address; `name` is the loop variable.
+/// An interval of indices of one axis of an address; `name` is the loop variable, `atom` with its mark.
 #[derive(Clone, Debug)]
 pub struct Piece {
     pub from: Poly,
     pub to: Poly,
     pub name: Option<String>,
+    pub atom: Option<String>,
 }
 
 /// A sample statement as it was met.
@@ -69,6 +71,8 @@ pub struct Site {
     pub value: Val,
     pub span: Span,
     pub id: Option<NodeId>,
+    /// When it is sampled, over the places of its indices.
+    pub presence: Condition,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +87,14 @@ pub struct LoopFrame {
     /// The size that an address gets from it, where that is not `to`: a subsampled plate's name.
     pub rows: Option<Poly>,
     pub span: Span,
+}
+
+/// One element of an address, its number of indices, and when it is present.
+#[derive(Clone, Debug)]
+pub struct Template {
+    pub arity: usize,
+    pub value: Val,
+    pub presence: Condition,
 }
 
 /// A generative function under way.
@@ -109,10 +121,12 @@ pub struct Run {
     pub kinds: BTreeMap<String, Kind>,
     /// Marks addresses of this run.
     pub token: u32,
-    /// Number of indices and one element of each path, as last sampled: for reads in a loop before the statement.
-    pub templates: BTreeMap<String, (usize, Val)>,
+    /// Each path as last sampled: for reads in a loop before the statement.
+    pub templates: BTreeMap<String, Template>,
     /// Plates that the indices of an address go through, if any is subsampled.
     pub by_rows: BTreeMap<String, Vec<Option<ItemId>>>,
+    /// How many of the checker's guards stood when it began.
+    pub guards: usize,
     /// Names of the addresses of the whole body; `?` if some are not known.
     pub later: Vec<(String, Span)>,
 }
@@ -172,6 +186,8 @@ pub struct Checker {
     pub row_atoms: HashMap<String, ItemId>,
     /// The next `for` is summed at once.
     pub summed: bool,
+    /// What holds where the checker stands: conditions of branches and loops around.
+    pub guards: Vec<Condition>,
 }
 
 impl Checker {
@@ -208,6 +224,7 @@ impl Checker {
             subsampled: HashMap::new(),
             row_atoms: HashMap::new(),
             summed: false,
+            guards: Vec::new(),
         }
     }
 
@@ -464,6 +481,7 @@ impl Checker {
             Val::Plate(p) => format!("the plate {}", p.name),
             Val::Values(_) => "a support".to_owned(),
             Val::Absent { .. } => "a density that does not exist".to_owned(),
+            Val::Optional(o) => format!("{} {}", self.describe(&o.value), o.presence.clause()),
         }
     }
 

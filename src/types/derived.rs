@@ -203,6 +203,11 @@ impl Checker {
                     .fix("write the guide by hand"),
             );
         };
+        if !entry.presence.is_true() {
+            let reason = format!("it is present only {}, and derived guides are over all latents", entry.presence.clause());
+            refuse(self, reason);
+            return None;
+        }
         if element.base != Base::Real {
             refuse(self, format!("it is {}, and derived guides are over reals", self.describe_num(element)));
             return None;

@@ -1,6 +1,7 @@
 //! Expressions on abstract values.
 
 use super::annotation::{leading_dim, strip};
+use super::condition::Condition;
 use super::context::{Checker, How};
 use super::estimates::{Source, union};
 use super::operator::interval;
@@ -9,7 +10,7 @@ use super::program::ItemId;
 use super::value::{Base, Callable, Env, Kind, Mode, Num, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::syntax::tree::{BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, MatchPattern};
+use crate::syntax::tree::{BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind};
 use std::rc::Rc;
 
 impl Checker {
@@ -21,7 +22,7 @@ impl Checker {
                 Val::Num(Num::literal(Base::Int, value))
             }
             ExprKind::Real(x) => Val::Num(Num::literal(Base::Real, *x)),
-            ExprKind::Bool(_) => Val::Num(Num::new(Base::Bool, Vec::new())),
+            ExprKind::Bool(b) => Val::Num(Num::condition(Condition::Constant(*b))),
             ExprKind::Str(_) => Val::Text,
             ExprKind::Name(name) => self.name(name, e.span, env),
             ExprKind::Path(segments) => match segments.last() {
@@ -45,7 +46,9 @@ impl Checker {
             ExprKind::Not(inner) => {
                 let value = self.expr(inner, env);
                 self.want_bool(&value, inner.span);
-                Val::Num(Num::new(Base::Bool, Vec::new()))
+                let test = self.value_condition(&value).not();
+                let kind = value.kind();
+                Val::Num(Num { kind, ..Num::condition(test) })
             }
             ExprKind::Call { callee, args } => self.call(callee, args, e.span, env),
             ExprKind::Index { array, indices } => self.index(array, indices, e.span, env),
@@ -81,10 +84,7 @@ impl Checker {
                 self.if_expr(*continuous, condition, then, otherwise.as_ref(), e.span, env)
             }
             ExprKind::For { clauses, condition, body } => {
-                if let Some(condition) = condition {
-                    return self.unsupported(condition.span, "`for … while`");
-                }
-                self.for_expr(clauses, body, e.span, env)
+                self.for_expr(clauses, condition.as_deref(), body, e.span, env)
             }
             ExprKind::Lambda { params, body } => Val::Fn(Rc::new(Callable::Lambda {
                 params: params.clone(),
@@ -103,7 +103,7 @@ impl Checker {
                     _ => Val::Unknown,
                 }
             }
-            ExprKind::Match { value, arms } => self.match_expr(value, arms, e.span, env),
+            ExprKind::Match { value, arms } => self.match_expr(value, arms, env),
             ExprKind::Range { from, to } => {
                 let from = self.size(from, env);
                 let to = self.size(to, env);
@@ -223,6 +223,10 @@ impl Checker {
     pub fn field(&mut self, value: &Val, field: &str, span: Span) -> Val {
         match value {
             Val::Record(r) => match r.get(field) {
+                Some(Val::Optional(o)) if o.arity == 0 => {
+                    let o = o.clone();
+                    self.read_optional(&o, &[], span)
+                }
                 Some(v) => v.clone(),
                 None => {
                     let mut d = Diagnostic::error("E0207", span, format!("there is no field `{field}`"))
@@ -293,7 +297,7 @@ impl Checker {
         self.index_into(&value, indices, span, env)
     }
 
-    fn index_into(&mut self, value: &Val, indices: &[IndexExpr], span: Span, env: &mut Env) -> Val {
+    pub fn index_into(&mut self, value: &Val, indices: &[IndexExpr], span: Span, env: &mut Env) -> Val {
         if indices.is_empty() {
             return value.clone();
         }
@@ -307,6 +311,7 @@ impl Checker {
                 return Val::Unknown;
             }
             Val::Num(_) | Val::Record(_) | Val::Tuple(_) => {}
+            Val::Optional(o) => return self.index_optional(&o.clone(), indices, span, env),
             Val::Fn(_) => return Val::Unknown,
             other => {
                 let found = self.describe(other);
@@ -489,6 +494,13 @@ impl Checker {
         match value {
             Val::Num(n) => Some(n.clone()),
             Val::Unknown => None,
+            Val::Optional(o) => {
+                let o = o.clone();
+                match self.read_optional(&o, &[], span) {
+                    Val::Num(n) => Some(n),
+                    _ => None,
+                }
+            }
             Val::Absent { name, span: place } => {
                 self.no_density(self.user_span(span), *place, name);
                 None
@@ -547,42 +559,6 @@ impl Checker {
         }
     }
 
-    fn match_expr(&mut self, value: &Expr, arms: &[(MatchPattern, Block)], span: Span, env: &mut Env) -> Val {
-        let subject = self.expr(value, env);
-        if let Some(n) = self.want_num(&subject, value.span, env)
-            && n.base == Base::Real
-        {
-            self.report(
-                Diagnostic::error("E0204", value.span, "`match` is on ints and bools, not reals").label("a real"),
-            );
-        }
-        let mut before: Option<(Val, Env)> = None;
-        let start = env.clone();
-        let sites = self.runs.last().map_or(0, |r| r.sites.len());
-        for (_, block) in arms {
-            let mut arm_env = start.clone();
-            let out = self.block(block, &mut arm_env);
-            before = Some(match before {
-                None => (out, arm_env),
-                Some((v, mut e)) => {
-                    let joined = self.join(&v, &out, block.span);
-                    self.join_env(&mut e, &arm_env, block.span);
-                    (joined, e)
-                }
-            });
-        }
-        if self.runs.last().map_or(0, |r| r.sites.len()) > sites {
-            return self.unsupported(span, "sampling inside `match`");
-        }
-        match before {
-            Some((value, joined)) => {
-                *env = joined;
-                value
-            }
-            None => Val::Unit,
-        }
-    }
-
     /// A value that is one or the other.
     pub fn join(&mut self, a: &Val, b: &Val, span: Span) -> Val {
         match (a, b) {
@@ -620,6 +596,7 @@ impl Checker {
                     (x, y) => Some(union(x, y)),
                 };
                 let sym = (a.sym == b.sym).then(|| a.sym.clone()).flatten();
+                let test = (a.test == b.test).then(|| a.test.clone()).flatten();
                 Val::Num(Num {
                     base,
                     dims: a.dims.clone(),
@@ -628,6 +605,7 @@ impl Checker {
                     sym,
                     optional: a.optional || b.optional,
                     estimate,
+                    test,
                 })
             }
             (Val::Tuple(x), Val::Tuple(y)) if x.len() == y.len() => {

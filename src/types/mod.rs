@@ -7,14 +7,17 @@
 pub mod address;
 pub mod annotation;
 pub mod block;
+pub mod branch;
 pub mod call;
 pub mod check;
+pub mod condition;
 pub mod context;
 pub mod derived;
 pub mod estimates;
 pub mod expression;
 pub mod fitting;
 pub mod generative;
+pub mod leaves;
 pub mod library;
 pub mod load;
 pub mod names;

@@ -1,5 +1,6 @@
 //! Binary operators: shapes, bases, intervals of results, smoothness, linearity in estimates.
 
+use super::condition::Condition;
 use super::context::Checker;
 use super::estimates::union;
 use super::poly::Poly;
@@ -11,21 +12,18 @@ use crate::syntax::tree::{BinaryOp, Expr, ExprKind};
 impl Checker {
     pub fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span, env: &mut Env) -> Val {
         let l = self.expr(left, env);
+        if let BinaryOp::And | BinaryOp::Or = op {
+            return self.connective(op, &l, left, right, env);
+        }
         let r = self.expr(right, env);
         let (Some(l), Some(r)) = (self.want_num(&l, left.span, env), self.want_num(&r, right.span, env)) else {
             return match op {
-                BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
-                    Val::Num(Num::new(Base::Bool, Vec::new()))
-                }
+                // A bool, of which nothing is known.
                 _ => Val::Unknown,
             };
         };
         match op {
-            BinaryOp::And | BinaryOp::Or => {
-                self.want_bool(&Val::Num(l), left.span);
-                self.want_bool(&Val::Num(r), right.span);
-                Val::Num(Num::new(Base::Bool, Vec::new()))
-            }
+            BinaryOp::And | BinaryOp::Or => Val::Num(Num::new(Base::Bool, Vec::new())),
             BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
                 self.comparison(op, &l, &r, left, right, span)
             }
@@ -77,7 +75,46 @@ impl Checker {
         let mut kind = l.kind.clone();
         kind.join(&r.kind);
         self.must_be_free(&kind, span, "a comparison", "this comparison");
-        result
+        Val::Num(Num::condition(self.comparison_test(op, l, r)))
+    }
+
+    fn comparison_test(&mut self, op: BinaryOp, l: &Num, r: &Num) -> Condition {
+        if l.base == Base::Bool {
+            let (a, b) = (self.condition_of(l), self.condition_of(r));
+            let same = Condition::any([
+                Condition::all([a.clone(), b.clone()]),
+                Condition::all([a.not(), b.not()]),
+            ]);
+            return if op == BinaryOp::Ne { same.not() } else { same };
+        }
+        self.note_values(l);
+        self.note_values(r);
+        let whole = l.base == Base::Int && r.base == Base::Int;
+        let difference = self.sym(l).sub(&self.sym(r));
+        match op {
+            BinaryOp::Eq => Condition::zero(&difference),
+            BinaryOp::Ne => Condition::zero(&difference).not(),
+            BinaryOp::Lt => Condition::negative(&difference, whole),
+            BinaryOp::Le => Condition::not_positive(&difference, whole),
+            BinaryOp::Gt => Condition::not_positive(&difference, whole).not(),
+            _ => Condition::negative(&difference, whole).not(),
+        }
+    }
+
+    /// `and`, `or`: the right side is looked at only where the left leaves the question open.
+    fn connective(&mut self, op: BinaryOp, l: &Val, left: &Expr, right: &Expr, env: &mut Env) -> Val {
+        self.want_bool(l, left.span);
+        let a = self.value_condition(l);
+        let open = if op == BinaryOp::And { a.clone() } else { a.not() };
+        self.guards.push(open);
+        let r = self.expr(right, env);
+        self.guards.pop();
+        self.want_bool(&r, right.span);
+        let b = self.value_condition(&r);
+        let mut kind = l.kind();
+        kind.join(&r.kind());
+        let test = if op == BinaryOp::And { Condition::all([a, b]) } else { Condition::any([a, b]) };
+        Val::Num(Num { kind, ..Num::condition(test) })
     }
 
     /// Shapes of an element-wise operation: equal, or one is a scalar.
@@ -168,7 +205,7 @@ impl Checker {
         } else {
             interval(self, op, l, r)
         };
-        Val::Num(Num { base, dims, support, kind, sym, optional: false, estimate })
+        Val::Num(Num { base, dims, support, kind, sym, optional: false, estimate, test: None })
     }
 
     fn matmul(&mut self, l: &Num, r: &Num, left: Span, right: Span, span: Span) -> Val {

@@ -1,6 +1,7 @@
 //! Distributions and bijectors as values (`log_prob(d, x)`, `draw(d)`, `forward(b, x)`), and `simulate`, `log_density`.
 
 use super::call::ArgVal;
+use super::condition::Condition;
 use super::context::{Checker, How, Run, with_batch};
 use super::generative::{Entry, Outcome};
 use super::poly::Poly;
@@ -65,7 +66,8 @@ impl Checker {
             Some(outcome) => {
                 let mut record = Record::default();
                 for e in &outcome.entries {
-                    record.set_path(&e.path, self.freed(&e.value));
+                    let value = self.freed(&e.value);
+                    record.set_path(&e.path, e.traced(value));
                 }
                 Val::Record(record)
             }
@@ -269,7 +271,7 @@ impl Checker {
         }
         let mut record = Record { fields: Vec::new(), sampled: Some(self.user_span(span)) };
         for e in &outcome.entries {
-            record.set_path(&e.path, e.value.clone());
+            record.set_path(&e.path, e.traced(e.value.clone()));
         }
         let density = match &outcome.run.point {
             Some((span, name)) => Val::Absent { name: name.clone(), span: *span },
@@ -350,19 +352,24 @@ impl Checker {
         }
         let given = record.paths();
         let wanted: Vec<&Entry> = outcome.entries.iter().collect();
-        let missing: Vec<String> =
-            wanted.iter().filter(|e| record.get_path(&e.path).is_none()).map(|e| format!("`{}`", e.path)).collect();
+        let never = |e: &&&Entry| self.guaranteed(&e.presence.not());
+        let missing: Vec<String> = wanted
+            .iter()
+            .filter(|e| record.get_path(&e.path).is_none() && !never(e))
+            .map(|e| format!("`{}`", e.path))
+            .collect();
         let extra: Vec<String> =
             given.iter().filter(|p| !wanted.iter().any(|e| e.path == **p)).map(|p| format!("`{p}`")).collect();
         if missing.is_empty() && extra.is_empty() {
             for e in wanted {
-                if let (Some(Val::Num(v)), Val::Num(t)) = (record.get_path(&e.path), &e.value)
+                if let (Some(Val::Num(v)), Val::Num(t)) = (record.get_path(&e.path).map(Val::bare), &e.value)
                     && v.dims.len() == t.dims.len()
                 {
                     for (a, b) in v.dims.clone().iter().zip(&t.dims) {
                         self.same_size(a, b, span, &format!("`{}` in the trace and in `{}`", e.path, outcome.run.name));
                     }
                 }
+                self.same_presence(e, record, &outcome.run.name, span);
             }
             return;
         }
@@ -397,6 +404,30 @@ impl Checker {
             ))
         };
         self.report(d);
+    }
+
+    /// An optional address must have one condition in the trace and where it is scored.
+    fn same_presence(&mut self, e: &Entry, record: &Record, name: &str, span: Span) {
+        let given = match record.get_path(&e.path) {
+            Some(Val::Optional(o)) => o.presence.clone(),
+            // In a trace that is written out, what is not looked at may stand.
+            Some(_) if record.sampled.is_none() => return,
+            Some(_) => Condition::TRUE,
+            None => return,
+        };
+        if self.equivalent(&given, &e.presence) {
+            return;
+        }
+        let who = if record.sampled.is_some() { "the guide" } else { "the trace" };
+        self.report(
+            Diagnostic::error("E0414", span, format!("`{}` is present under different conditions", e.path))
+                .label("the two do not fit together")
+                .also(e.span, format!("sampled here {}", e.presence.clause()))
+                .note(format!("in `{name}` it is present {}", e.presence.clause()))
+                .note(format!("in {who} it is present {}", given.clause()))
+                .note("conditions are compared as expressions of addresses, arguments and data")
+                .fix("give it the same condition in both; one that is not a comparison of these goes into a `fn` that both call"),
+        );
     }
 
     /// `where normalized(p), exact(q) = …`
