@@ -87,13 +87,13 @@ pub struct Node {
     pub weight: f64,
 }
 
-/// Nodes of the double-exponential rule on `(lower, upper)`; either may be infinite.
-pub fn nodes(lower: f64, upper: f64) -> Vec<Node> {
-    const STEP: f64 = 1.0 / 64.0;
-    const COUNT: i32 = 280;
+/// Nodes of the double-exponential rule on `(lower, upper)`; either may be infinite. The usual step is divided by `finer`.
+pub fn nodes(lower: f64, upper: f64, finer: i32) -> Vec<Node> {
+    let step = 1.0 / f64::from(64 * finer);
+    let count = 280 * finer;
     let mut list = Vec::new();
-    for k in -COUNT..=COUNT {
-        let t = f64::from(k) * STEP;
+    for k in -count..=count {
+        let t = f64::from(k) * step;
         let (s, ds) = (FRAC_PI_2 * t.sinh(), FRAC_PI_2 * t.cosh());
         let (point, slope) = match (lower.is_finite(), upper.is_finite()) {
             (true, true) => {
@@ -107,7 +107,7 @@ pub fn nodes(lower: f64, upper: f64) -> Vec<Node> {
             (false, true) => (upper - s.exp(), s.exp() * ds),
             (false, false) => (s.sinh(), s.cosh() * ds),
         };
-        let weight = slope * STEP;
+        let weight = slope * step;
         let inside = point > lower && point < upper;
         if inside && point.is_finite() && weight.is_finite() && weight > 0.0 {
             list.push(Node { point, weight });
@@ -121,7 +121,7 @@ mod tests {
     use super::nodes;
 
     fn integral(lower: f64, upper: f64, f: impl Fn(f64) -> f64) -> f64 {
-        nodes(lower, upper).iter().map(|n| n.weight * f(n.point)).filter(|x| x.is_finite()).sum()
+        nodes(lower, upper, 1).iter().map(|n| n.weight * f(n.point)).filter(|x| x.is_finite()).sum()
     }
 
     #[test]
