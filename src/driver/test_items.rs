@@ -201,7 +201,7 @@ fn normalized(args: &[Arg], place: &Place<'_>) -> Result<(), String> {
     let text = print::expr(&arg.value);
     let total = match quadrature::support(&arg.value, place.checked)? {
         quadrature::Support::Counts { lower } => {
-            let lower = scalar(&lower.text(&arg.value), place)?;
+            let lower = scalar(&lower.text(), place)?;
             total_of_counts(&text, lower, place)?
         }
         quadrature::Support::Enumerable => {
@@ -209,7 +209,7 @@ fn normalized(args: &[Arg], place: &Place<'_>) -> Result<(), String> {
         }
         quadrature::Support::Interval { lower, upper } => {
             let bound = |side: Option<quadrature::Bound>, otherwise: f64| match side {
-                Some(bound) => scalar(&bound.text(&arg.value), place),
+                Some(bound) => scalar(&bound.text(), place),
                 None => Ok(otherwise),
             };
             let (lower, upper) = (bound(lower, f64::NEG_INFINITY)?, bound(upper, f64::INFINITY)?);

@@ -58,6 +58,8 @@ fn several(name: &str) -> Option<(Op, usize)> {
 
 const OTHERS: &[&str] = &[
     "abs",
+    "xlogy",
+    "xlog1py",
     "min",
     "max",
     "sum",
@@ -139,6 +141,8 @@ impl<'a> Machine<'a> {
                     m.real_op(Op::Abs, x)
                 })
             }),
+            ("xlogy", [_, _]) => self.elementwise(&values, span, &mut |m, x| Ok(m.times_log(x[0], x[1], Op::Log))),
+            ("xlog1py", [_, _]) => self.elementwise(&values, span, &mut |m, x| Ok(m.times_log(x[0], x[1], Op::Log1p))),
             ("min" | "max", [a, b]) => {
                 let least = name == "min";
                 self.elementwise(&[a.clone(), b.clone()], span, &mut |m, x| {
@@ -284,6 +288,27 @@ impl<'a> Machine<'a> {
             Value::Scalar(Atom::Int(i)) if *i >= 0 => Ok(*i as usize),
             _ => refuse(span, "a size must be an int that is known when data are bound"),
         }
+    }
+
+    /// `a log(x)` (or `a log1p(x)`) that is 0 where `a` is 0, also where the logarithm is infinite. What stands there has
+    /// derivative zero: no multiplication of zero by infinity remains in either direction.
+    fn times_log(&mut self, a: Atom, x: Atom, log: Op) -> Atom {
+        let end = if log == Op::Log { 0.0 } else { -1.0 };
+        if self.fact(x).lower > end {
+            let l = self.real_op(log, &[x]);
+            return self.real_op(Op::Mul, &[a, l]);
+        }
+        let at_end = self.real_op(Op::Eq, &[x, Atom::Real(end)]);
+        let x = self.real_of(x);
+        let inside = self.op(Op::Select, &[at_end, Atom::Real(end + 1.0), x]);
+        let l = self.real_op(log, &[inside]);
+        let product = self.real_op(Op::Mul, &[a, l]);
+        let none = self.real_op(Op::Eq, &[a, Atom::Real(0.0)]);
+        let limit = self.real_op(Op::Mul, &[a, Atom::Real(f64::NEG_INFINITY)]);
+        let limit = self.op(Op::Select, &[none, Atom::Real(0.0), limit]);
+        let limit = self.op(Op::Select, &[at_end, limit, Atom::Real(0.0)]);
+        let limit = self.stop_atom(limit);
+        self.real_op(Op::Add, &[product, limit])
     }
 
     /// A native random number with operands.

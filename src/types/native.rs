@@ -36,7 +36,7 @@ const SMOOTH: [&str; 22] = [
 ];
 /// Element-wise functions that jump.
 const JUMPING: [&str; 4] = ["floor", "round", "sign", "to_int"];
-const SEVERAL: [&str; 9] = [
+const SEVERAL: [&str; 11] = [
     "gamma_p",
     "gamma_p_inv",
     "beta_inc",
@@ -44,6 +44,8 @@ const SEVERAL: [&str; 9] = [
     "von_mises_cdf",
     "von_mises_quantile",
     "owens_t",
+    "xlogy",
+    "xlog1py",
     "min",
     "max",
 ];
@@ -150,7 +152,7 @@ impl Checker {
             return self.unary(name, &args[0], true, env);
         }
         match name {
-            "gamma_p" | "gamma_p_inv" | "von_mises_cdf" | "von_mises_quantile" | "owens_t" => {
+            "gamma_p" | "gamma_p_inv" | "von_mises_cdf" | "von_mises_quantile" | "owens_t" | "xlogy" | "xlog1py" => {
                 if !count(self, &[2]) {
                     return Val::Unknown;
                 }
@@ -159,6 +161,7 @@ impl Checker {
                     "gamma_p_inv" => at_least_zero(),
                     "von_mises_quantile" => Support::interval(Some(-pi), Some(pi)),
                     "owens_t" => Support::interval(Some(-0.25), Some(0.25)),
+                    "xlogy" | "xlog1py" => Support::all(),
                     _ => Support::interval(Some(0.0), Some(1.0)),
                 };
                 self.several(name, &args, support, span, env)

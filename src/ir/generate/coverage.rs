@@ -51,7 +51,9 @@ pub fn features() -> Vec<String> {
         "normal",
         "uniform",
         "exponential",
-        "gamma",
+        "log_gamma",
+        "poisson",
+        "binomial",
         "mirror",
         "setup",
     ];

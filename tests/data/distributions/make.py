@@ -49,8 +49,8 @@ for a, b in [(2.5, 3), (0.3, 3), (0.01, 1), (40, 0.5), (1e4, 2)]:
 for a, b in [(2.5, 3), (0.7, 2)]:
     continuous(G, "inverse_gamma(%s, %s)" % (a, b), "inverse_gamma(%s, %s)" % (a, b), stats.invgamma(a, scale=b), [0.2, 1.5, 20])
 for nu in [1, 3.5]:
-    continuous(G, "chi_square(%s)" % nu, "chi_square(%s)" % nu, stats.chi2(nu), [0.1, 2, 12])
-continuous(G, "inverse_chi_square(5)", "inverse_chi_square(5)", stats.invgamma(2.5, scale=0.5), [0.05, 0.3, 2])
+    continuous(G, "chi_squared(%s)" % nu, "chi_squared(%s)" % nu, stats.chi2(nu), [0.1, 2, 12])
+continuous(G, "inverse_chi_squared(5)", "inverse_chi_squared(5)", stats.invgamma(2.5, scale=0.5), [0.05, 0.3, 2])
 for a, b in [(2.5, 3), (0.5, 0.5), (0.05, 2), (200, 30)]:
     r = stats.beta(a, b); m = a / (a + b)
     continuous(G, "beta(%s, %s)" % (a, b), "beta(%s, %s)" % (a, b), r, [m * 0.9, m, m + (1 - m) * 0.3], rate=1e-10, transform=a > 0.1)
