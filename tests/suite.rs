@@ -18,6 +18,8 @@ mod commands;
 mod derivatives;
 #[path = "suite/known.rs"]
 mod known;
+#[path = "suite/library.rs"]
+mod library;
 #[path = "suite/large_references.rs"]
 mod large_references;
 #[path = "suite/laws.rs"]
@@ -62,6 +64,7 @@ fn main() {
         })
         .collect();
     trials.extend(known::trials());
+    trials.extend(library::trials());
     trials.extend(gradients::trials());
     trials.extend(laws::trials());
     trials.extend(derivatives::trials());

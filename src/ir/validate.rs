@@ -512,7 +512,7 @@ impl<'a> Validator<'a> {
             self.error("draw stands in setup".to_owned());
         }
         let types = self.atoms(&d.args, "draw");
-        let count = usize::from(d.noise == Noise::Gamma);
+        let count = d.noise.operands();
         if types.len() != count {
             self.error(format!("draw has {} operands, not {count}", types.len()));
         }

@@ -356,6 +356,16 @@ pub(super) fn weight(op: Op) -> usize {
         | Op::LogNormalCdf
         | Op::GammaP
         | Op::GammaPDa
+        | Op::LogGammaDa
+        | Op::GammaPInv
+        | Op::BetaIncDa
+        | Op::BetaIncInv
+        | Op::VonMisesCdf
+        | Op::VonMisesQuantile
+        | Op::VonMisesDk
+        | Op::LogBesselI0
+        | Op::BesselRatio
+        | Op::OwensT
         | Op::BetaInc => 30,
         Op::Read => 0,
         Op::IDiv | Op::IMod => 2,

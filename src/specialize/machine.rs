@@ -545,7 +545,8 @@ impl<'a> Machine<'a> {
         let (lower, upper) = match noise {
             Noise::Normal => (f64::NEG_INFINITY, f64::INFINITY),
             Noise::Uniform => (0.0, 1.0),
-            Noise::Exponential | Noise::Gamma => (0.0, f64::INFINITY),
+            Noise::LogGamma => (f64::NEG_INFINITY, f64::INFINITY),
+            Noise::Exponential | Noise::Poisson | Noise::Binomial => (0.0, f64::INFINITY),
         };
         let fact = Fact { lower, upper, affine: None, random: true, depth: self.outer.len() };
         self.facts.insert(result, fact);

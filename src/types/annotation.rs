@@ -127,7 +127,9 @@ impl Checker {
             {
                 return Val::Unknown;
             }
-            return binding.value.map(&mut |n| Num { kind: Kind::default(), sym: None, ..n.clone() });
+            let found = binding.value.map(&mut |n| Num { kind: Kind::default(), sym: None, ..n.clone() });
+            let dims: Vec<Poly> = sizes.iter().map(|s| self.size(s, env)).collect();
+            return if dims.is_empty() { found } else { found.map(&mut |n| n.clone().under(&dims)) };
         }
         if env.open.iter().any(|o| o == name) {
             return Val::Unknown;
@@ -256,7 +258,7 @@ impl Checker {
                 Val::Tuple(types.iter().zip(parts).map(|(t, v)| self.conform(t, v, env, purpose, None)).collect())
             }
             (TypeKind::Record(fields), Val::Record(record)) => self.conform_record(fields, record, env, purpose),
-            (TypeKind::Fn { params, .. }, Val::Fn(f)) => {
+            (TypeKind::Fn { params, result }, Val::Fn(f)) => {
                 let arity = match &**f {
                     Callable::Lambda { params, .. } => Some(params.len()),
                     Callable::Declared { arity, .. } => Some(*arity),
@@ -271,6 +273,28 @@ impl Checker {
                         )
                         .label(format!("this function has {arity}")),
                     );
+                    return value.clone();
+                }
+                // A type variable of what it returns is settled by a call.
+                if let TypeKind::Named { name, args, .. } = &result.kind
+                    && name.text == "dist"
+                    && let [of] = args.as_slice()
+                    && let TypeKind::Named { name: variable, .. } = &of.kind
+                    && env.open.contains(&variable.text)
+                {
+                    let args = params.iter().map(|p| super::call::ArgVal {
+                        name: None,
+                        value: self.resolve(p, env),
+                        span: purpose.span,
+                    });
+                    let args: Vec<_> = args.collect();
+                    let (found, _) = self.quietly(|c| c.apply(value, args, purpose.span, env));
+                    if let Val::Dist(d) = found
+                        && !matches!(d.event, Val::Unknown)
+                    {
+                        let whole = super::context::with_batch(&d.event, &d.batch);
+                        self.bind_type(of, &whole, env, purpose);
+                    }
                 }
                 value.clone()
             }

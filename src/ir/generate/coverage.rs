@@ -1,6 +1,6 @@
 //! Which statements, operations, collectors, primitives and attributes programs contain, by name.
 
-use super::super::core::{Block, Collector, ContractKind, Noise, Prim, Program, Stmt};
+use super::super::core::{Block, Collector, ContractKind, Prim, Program, Stmt};
 use super::super::op::Op;
 use std::collections::BTreeMap;
 
@@ -52,7 +52,9 @@ pub fn features() -> Vec<String> {
         "normal",
         "uniform",
         "exponential",
-        "gamma",
+        "log_gamma",
+        "poisson",
+        "binomial",
         "mirror",
         "setup",
     ];
@@ -124,12 +126,7 @@ fn stmt(program: &Program, s: &Stmt, counts: &mut Coverage) {
             if d.mirror.is_some() {
                 hit("mirror");
             }
-            hit(match d.noise {
-                Noise::Normal => "normal",
-                Noise::Uniform => "uniform",
-                Noise::Exponential => "exponential",
-                Noise::Gamma => "gamma",
-            });
+            hit(d.noise.name());
         }
         Stmt::Check { .. } => hit("check"),
         Stmt::Sample(_) => hit("sample"),

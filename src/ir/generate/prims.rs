@@ -236,9 +236,14 @@ pub(super) fn contract(g: &mut Generator) {
 
 /// Emits a draw at the counters of the enclosing loops.
 pub(super) fn draw(g: &mut Generator) {
-    let noise = *g.random.pick(&[Noise::Normal, Noise::Normal, Noise::Uniform, Noise::Exponential, Noise::Gamma]);
+    let (noise, _) = if g.random.chance(0.2) { (Noise::Normal, "") } else { *g.random.pick(&Noise::ALL) };
     let args = match noise {
-        Noise::Gamma => vec![g.positive(true)],
+        Noise::LogGamma => vec![g.positive(false)],
+        Noise::Poisson => vec![g.positive(true)],
+        Noise::Binomial => {
+            let p = g.free_real();
+            vec![Atom::Real(g.random.below(40) as f64), g.op(Op::Sigmoid, &[p])]
+        }
         Noise::Normal | Noise::Uniform | Noise::Exponential => vec![],
     };
     let mirror = match noise {
@@ -257,7 +262,8 @@ pub(super) fn draw(g: &mut Generator) {
             g.expose(result.into());
             return;
         }
-        Noise::Exponential | Noise::Gamma => 0.25,
+        Noise::Exponential | Noise::LogGamma | Noise::Poisson => 0.25,
+        Noise::Binomial => 0.05,
     };
     let r = g.op(Op::Mul, &[result.into(), Atom::Real(scale)]);
     g.expose(r);

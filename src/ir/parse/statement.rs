@@ -328,15 +328,11 @@ impl Parser {
     }
 
     fn draw(&mut self, results: Vec<Named>) -> Parsed<Stmt> {
-        let noise = match self.word("a random primitive")?.as_str() {
-            "normal" => Noise::Normal,
-            "uniform" => Noise::Uniform,
-            "exponential" => Noise::Exponential,
-            "gamma" => Noise::Gamma,
-            _ => {
-                self.at -= 1;
-                return self.expected("`normal`, `uniform`, `exponential` or `gamma`");
-            }
+        let word = self.word("a random primitive")?;
+        let Some(&(noise, _)) = Noise::ALL.iter().find(|(_, name)| *name == word) else {
+            self.at -= 1;
+            let names: Vec<String> = Noise::ALL.iter().map(|(_, name)| format!("`{name}`")).collect();
+            return self.expected(&format!("one of {}", names.join(", ")));
         };
         let args = self.arguments()?;
         self.keyword("site")?;
