@@ -364,13 +364,7 @@ impl Checker {
     pub fn value_condition(&mut self, value: &Val) -> Condition {
         match value {
             Val::Num(n) => self.condition_of(n),
-            _ => {
-                // What depends on a condition that was refused is not compared.
-                if self.mute == 0 {
-                    self.mark_unknown();
-                }
-                Condition::holds(&self.opaque())
-            }
+            _ => Condition::holds(&self.opaque()),
         }
     }
 

@@ -17,10 +17,7 @@ impl Checker {
         }
         let r = self.expr(right, env);
         let (Some(l), Some(r)) = (self.want_num(&l, left.span, env), self.want_num(&r, right.span, env)) else {
-            return match op {
-                // A bool, of which nothing is known.
-                _ => Val::Unknown,
-            };
+            return Val::Unknown;
         };
         match op {
             BinaryOp::And | BinaryOp::Or => Val::Num(Num::new(Base::Bool, Vec::new())),

@@ -7,7 +7,7 @@ use super::generative::{Entry, Outcome};
 use super::poly::Poly;
 use super::value::{Base, DistVal, Env, GenVal, Kind, Num, Record, Support, Val};
 use crate::base::source::Span;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::syntax::tree::{Expr, ExprKind, ItemKind, ObjectiveItem};
 use std::rc::Rc;
 
@@ -416,6 +416,11 @@ impl Checker {
             None => return,
         };
         if self.equivalent(&given, &e.presence) {
+            return;
+        }
+        // A condition that was refused has no expression; its error is enough.
+        let refused = self.findings.iter().any(|f| f.diagnostic.severity == Severity::Error);
+        if refused && (given.is_opaque() || e.presence.is_opaque()) {
             return;
         }
         let who = if record.sampled.is_some() { "the guide" } else { "the trace" };
