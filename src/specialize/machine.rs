@@ -4,7 +4,9 @@
 //! Every operation goes through [`Machine::op`], which folds literals exactly as Core would compute them.
 
 use super::generative::Frame;
+use super::gradient::Gradient;
 use super::strategy::{CallRecord, SiteEntry};
+use super::types::TypeValue;
 use super::value::{Env, Known, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
@@ -68,6 +70,8 @@ pub(super) fn refuse<T>(span: Span, message: impl Into<String>) -> R<T> {
 pub(super) struct Bindings {
     pub data: HashMap<ItemId, Rc<Known>>,
     pub consts: HashMap<ItemId, Constant>,
+    /// How `grad` differentiates.
+    pub gradient: Option<Gradient>,
 }
 
 /// The value of a `const`.
@@ -166,6 +170,13 @@ pub(super) struct Machine<'a> {
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
     pub hoists: bool,
+    /// The declared type of the expression about to be evaluated: sizes of a call that no argument settles come from it.
+    /// Taken by the first expression that is evaluated.
+    pub want: Option<TypeValue<'a>>,
+    /// Parameters stand for their initial values; those whose initial value is being evaluated.
+    pub initialising: Option<Vec<ItemId>>,
+    /// `inspect`ed so far, in a program made for that.
+    pub inspected: Option<Vec<(String, Var)>>,
 }
 
 /// Draws of one site are numbered below this.
@@ -202,6 +213,9 @@ impl<'a> Machine<'a> {
             current: None,
             detaches: false,
             hoists: true,
+            want: None,
+            initialising: None,
+            inspected: None,
         }
     }
 

@@ -240,7 +240,10 @@ impl Checker {
         let source = self.expr(value, env);
         match env.mode {
             Mode::Generative => {}
-            Mode::Expect => return self.sample_untraced(stmt, address, &source, by, value.span, env),
+            Mode::Expect => {
+                self.impure(stmt.span, "samples");
+                return self.sample_untraced(stmt, address, &source, by, value.span, env);
+            }
             Mode::Strategy => {
                 self.unsupported(stmt.span, "sampling inside a strategy (delegation)");
                 if let Address::Named { name, .. } = address {

@@ -13,6 +13,7 @@ pub mod context;
 pub mod derived;
 pub mod expression;
 pub mod generative;
+pub mod gradient;
 pub mod library;
 pub mod load;
 pub mod names;
