@@ -46,13 +46,28 @@ impl Deriver<'_> {
         &mut self,
         mut stmts: Vec<Stmt>,
         sites: Vec<Site>,
-        several: &[Site],
+        several: &mut Vec<Site>,
     ) -> Result<Vec<Stmt>, Diagnostic> {
         let mut replaced = Vec::new();
-        for site in sites {
+        let mut queue: std::collections::VecDeque<Site> = sites.into();
+        while let Some(site) = queue.pop_front() {
             let Some(path) = tree::find(&stmts, first_result(&site)) else { continue };
+            let delegated = tree::has_samples(&site.form.stmts);
+            let new = if delegated { self.evaluate_strategies(&site.form.stmts)? } else { Vec::new() };
             replaced.extend(self.replace(&mut stmts, &path, site)?);
+            // What the strategy samples itself stands where the site stood, with the same rest.
+            for inner in new.into_iter().rev() {
+                if is_one_shot(&inner.form) {
+                    queue.push_front(inner);
+                } else {
+                    several.push(inner);
+                }
+            }
         }
+        let mut order = Vec::new();
+        tree::each_sample(&stmts, &mut |s| order.extend(s.results.first().copied()));
+        several.sort_by_key(|s| order.iter().position(|&r| r == first_result(s)));
+        let several: &[Site] = several;
         for site in replaced.into_iter().rev() {
             for stopped in &site.stopped {
                 self.name_terms(&mut stmts, &mut HashSet::new());

@@ -5,7 +5,7 @@
 
 use super::generative::Frame;
 use super::gradient::Gradient;
-use super::strategy::{CallRecord, SiteEntry};
+use super::strategy::{CallRecord, Current, SiteEntry};
 use super::types::TypeValue;
 use super::value::{Env, Known, Value};
 use crate::base::source::Span;
@@ -165,7 +165,7 @@ pub(super) struct Machine<'a> {
     pub forwards: Vec<super::dist::Forward<'a>>,
     pub depth_of_calls: usize,
     /// Form of the site's value, inside its strategy.
-    pub current: Option<(Vec<Type>, Value<'a>)>,
+    pub current: Option<Current<'a>>,
     /// Whether its continuation detaches its argument (`k: free`).
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.

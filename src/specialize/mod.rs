@@ -23,6 +23,7 @@ mod native;
 mod param;
 mod product;
 mod scan;
+mod shots;
 pub mod strategy;
 mod structure;
 mod terms;

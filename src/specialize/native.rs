@@ -165,7 +165,7 @@ impl<'a> Machine<'a> {
                 let r = self.real_op(Op::Div, &[s, Atom::Real(n as f64)]);
                 Ok(Value::Scalar(r))
             }
-            ("dot", [a, b]) => self.matmul(a, b, span),
+            ("dot", [a, b]) => self.binary(crate::syntax::tree::BinaryOp::MatMul, a, b, span),
             ("zeros", _) => self.filled(Atom::Real(0.0), &values, span),
             ("ones", _) => self.filled(Atom::Real(1.0), &values, span),
             ("fill", [x, sizes @ ..]) => {
@@ -203,8 +203,11 @@ impl<'a> Machine<'a> {
             ("repeat", [x, counts]) => self.repeat(x, counts, span),
             ("stop", [x]) => self.stop(x, span),
             ("frozen", [q]) => {
+                // What it was applied to may depend on parameters as well: it is held too.
                 let g = self.as_gen(q, span)?;
-                Ok(Value::Gen(Rc::new(Gen { item: g.item, args: g.args.clone(), frozen: true })))
+                let held = Value::Gen(g).map_atoms(&mut |a| self.stop_atom(a));
+                let g = self.as_gen(&held, span)?;
+                Ok(Value::Gen(Rc::new(Gen { frozen: true, ..(*g).clone() })))
             }
             ("simulate", [q]) => {
                 let g = self.as_gen(q, span)?;

@@ -240,16 +240,10 @@ impl Checker {
         let source = self.expr(value, env);
         match env.mode {
             Mode::Generative => {}
-            Mode::Expect => {
+            // In a strategy, delegation: the body's rest is the continuation.
+            Mode::Expect | Mode::Strategy => {
                 self.impure(stmt.span, "samples");
                 return self.sample_untraced(stmt, address, &source, by, value.span, env);
-            }
-            Mode::Strategy => {
-                self.unsupported(stmt.span, "sampling inside a strategy (delegation)");
-                if let Address::Named { name, .. } = address {
-                    env.bind(&name.text, Val::Unknown);
-                }
-                return;
             }
             Mode::Pure | Mode::Sampler => {
                 self.report(
@@ -377,7 +371,7 @@ impl Checker {
                     Diagnostic::error(
                         "E0408",
                         stmt.span,
-                        "a sample in an `expect` has no address: it needs a plain name",
+                        "a sample in an `expect` or a strategy has no address: it needs a plain name",
                     )
                     .label("here")
                     .fix("`let x = for i in 0..n { z ~ …; z }` samples an array"),
