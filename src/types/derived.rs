@@ -130,7 +130,7 @@ impl Checker {
                 },
             )
             .label("not wanted");
-            self.report(if names.is_empty() { d.fix(usage) } else { d.note(format!("it has {}", names.join(", "))) });
+            self.report(if names.is_empty() { d.fix(usage) } else { d.fix(format!("it has {}", names.join(", "))) });
             return None;
         }
         Some((model, words))

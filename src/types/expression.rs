@@ -212,7 +212,9 @@ impl Checker {
             .chain(scope.keys().map(String::as_str))
             .chain(library)
             .chain(native);
-        if let Some(near) = super::names::nearest(name, candidates) {
+        if let Some(from) = super::library::used_from(name) {
+            d = d.fix(format!("`use {from}::{{{name}}}`"));
+        } else if let Some(near) = super::names::nearest(name, candidates) {
             let near = near.to_owned();
             d = d.fix(format!("did you mean `{near}`?"));
         } else if name != "_" {

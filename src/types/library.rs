@@ -31,6 +31,13 @@ pub fn files_under(folder: &str) -> impl Iterator<Item = u32> {
 /// Folders whose items are not in the prelude: a program names them in a `use`.
 const BY_USE: [&str; 1] = ["nn"];
 
+/// For a name that a program would have to `use`: from where.
+pub fn used_from(name: &str) -> Option<String> {
+    let number = files_of(name).find(|n| by_use(*n))?;
+    let folder = FILES[number as usize].0.split('/').next()?;
+    Some(format!("std::{folder}"))
+}
+
 /// Whether the items of a file are seen only where they are `use`d.
 pub fn by_use(number: u32) -> bool {
     let (name, _) = FILES[number as usize];

@@ -392,7 +392,10 @@ impl Checker {
                 if !count(self, &[0]) {
                     return Val::Unknown;
                 }
-                self.impure(span, "draws");
+                // Inside a sampler it is the draw or the site that is at fault.
+                if !self.frames.iter().any(|f| f.name == "path" || f.name == "draw") {
+                    self.impure(span, "draws");
+                }
                 let support = match name {
                     "std_normal" => Support::all(),
                     "std_uniform" => Support::interval(Some(0.0), Some(1.0)),
@@ -443,7 +446,7 @@ impl Checker {
             "exact" | "whole" | "normalized" => Val::Num(Num::new(Base::Bool, Vec::new())),
             "draw" | "log_prob" | "prob" | "cdf" | "inv_cdf" | "path" | "support" | "variance" | "forward"
             | "inverse" => {
-                if name == "draw" || name == "path" {
+                if name == "draw" || (name == "path" && self.in_strategy == 0) {
                     self.impure(span, "draws");
                 }
                 if args.is_empty() {
