@@ -1,6 +1,7 @@
 //! Binding: data to declarations, constants evaluated. What is bound is known to the partial evaluator: sizes, scalars
 //! and the elements of arrays at literal indices.
 
+use super::gradient::Gradient;
 use super::machine::{Bindings, Constant, Machine, SiteForm, Space};
 use super::value::{Array, Known, Repr, Value};
 use crate::base::source::Span;
@@ -58,8 +59,17 @@ fn from_array(name: &str, scalar: Scalar, a: &Bound_) -> Known {
 /// Binds data by name and evaluates the constants. Data are taken as already checked against their declarations;
 /// shapes are checked again here because everything after relies on them.
 pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<Bound<'a>, Vec<Diagnostic>> {
+    bind_with(checked, data, None)
+}
+
+/// As [`bind`], with a way to differentiate, for `grad`.
+pub fn bind_with<'a>(
+    checked: &'a Checked,
+    data: &HashMap<String, Bound_>,
+    gradient: Option<Gradient>,
+) -> Result<Bound<'a>, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    let mut bindings = Bindings::default();
+    let mut bindings = Bindings { gradient, ..Bindings::default() };
     let mut arrays = HashMap::new();
     for (k, entry) in checked.items.items.iter().enumerate() {
         let id = ItemId(u32::try_from(k).unwrap_or(u32::MAX));
@@ -75,7 +85,7 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
                         .collect();
                     let made = match (given, default) {
                         (Some(given), _) => Ok(given),
-                        (None, Some(default)) => evaluate(checked, &bindings, &arrays, entry.module, default)
+                        (None, Some(default)) => evaluate(checked, &bindings, &arrays, entry.module, Some(ty), default)
                             .map(|c| typed(&c, &name.text, &leaves)),
                         (None, None) => {
                             Err(Diagnostic::error("E0501", name.span, format!("data `{}` is missing", name.text))
@@ -97,7 +107,7 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
                     arrays.insert(name.text.clone(), known.clone());
                     bindings.data.insert(id, known);
                 } else if let Some(default) = default {
-                    match evaluate(checked, &bindings, &arrays, entry.module, default) {
+                    match evaluate(checked, &bindings, &arrays, entry.module, Some(ty), default) {
                         Ok(Constant::Leaf(k)) => {
                             let mut k = (*k).clone();
                             k.name = Some(name.text.clone());
@@ -122,7 +132,7 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
                 if !diagnostics.is_empty() {
                     continue;
                 }
-                let result = evaluate(checked, &bindings, &arrays, entry.module, value).map(|c| {
+                let result = evaluate(checked, &bindings, &arrays, entry.module, ty.as_ref(), value).map(|c| {
                     let real = ty
                         .as_ref()
                         .is_some_and(|t| matches!(&t.kind, TypeKind::Named { name, .. } if name.text == "real"));
@@ -152,7 +162,7 @@ fn unmet(checked: &Checked, bindings: &Bindings, arrays: &HashMap<String, Rc<Kno
         // Ids from the far end, so that they meet no file's.
         let mut ids = NodeIds::starting_at(1 << 31);
         let expr = parse_expr(&sources, file, &mut ids).ok()?;
-        match evaluate(checked, bindings, arrays, checked.main, &expr).ok()? {
+        match evaluate(checked, bindings, arrays, checked.main, None, &expr).ok()? {
             Constant::Leaf(k) => k.values.first().copied(),
             Constant::Tuple(_) | Constant::Record(_) => None,
         }
@@ -239,11 +249,13 @@ fn evaluate(
     bindings: &Bindings,
     arrays: &HashMap<String, Rc<Known>>,
     module: crate::types::program::ModuleId,
+    ty: Option<&crate::syntax::tree::TypeExpr>,
     value: &crate::syntax::tree::Expr,
 ) -> Result<Constant, Diagnostic> {
     let mut m = Machine::new(checked, Rc::new(bindings.clone()), Space::Constrained, SiteForm::Draw);
     let env = super::value::Env::new(module, 0);
-    let v = m.expr(value, &env).map_err(|e| e.into_diagnostic())?;
+    let want = ty.and_then(|ty| m.wanted(ty, &env));
+    let v = m.expr_as(value, want, &env).map_err(|e| e.into_diagnostic())?;
     if let Some(c) = literal(&v) {
         return Ok(c);
     }

@@ -46,6 +46,7 @@ impl<'a> Machine<'a> {
         env: &Env<'a>,
         span: Span,
     ) -> R<Value<'a>> {
+        let want = self.want.take();
         self.choose(
             condition,
             env,
@@ -56,9 +57,15 @@ impl<'a> Machine<'a> {
                     scan::block(b, f);
                 }
             },
-            &mut |m| m.block(then, env),
+            &mut |m| {
+                m.want = want.clone();
+                m.block(then, env)
+            },
             &mut |m| match otherwise {
-                Some(b) => m.block(b, env),
+                Some(b) => {
+                    m.want = want.clone();
+                    m.block(b, env)
+                }
                 None => Ok(Value::Unit),
             },
         )

@@ -5,7 +5,9 @@
 
 use super::clause::PlateSet;
 use super::generative::Frame;
+use super::gradient::Gradient;
 use super::strategy::{CallRecord, Current, SiteEntry};
+use super::types::TypeValue;
 use super::value::{Env, Known, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
@@ -69,6 +71,8 @@ pub(super) fn refuse<T>(span: Span, message: impl Into<String>) -> R<T> {
 pub(super) struct Bindings {
     pub data: HashMap<ItemId, Rc<Known>>,
     pub consts: HashMap<ItemId, Constant>,
+    /// How `grad` differentiates.
+    pub gradient: Option<Gradient>,
 }
 
 /// The value of a `const`.
@@ -204,6 +208,13 @@ pub(super) struct Machine<'a> {
     pub hoists: bool,
     /// Absent optional addresses are NaN: for reports, which show what is present.
     pub absent_is_missing: bool,
+    /// The declared type of the expression about to be evaluated: sizes of a call that no argument settles come from it.
+    /// Taken by the first expression that is evaluated.
+    pub want: Option<TypeValue<'a>>,
+    /// Parameters stand for their initial values; those whose initial value is being evaluated.
+    pub initialising: Option<Vec<ItemId>>,
+    /// `inspect`ed so far, in a program made for that.
+    pub inspected: Option<Vec<(String, Var)>>,
 }
 
 /// Draws of one site are numbered below this.
@@ -245,6 +256,9 @@ impl<'a> Machine<'a> {
             detaches: false,
             hoists: true,
             absent_is_missing: false,
+            want: None,
+            initialising: None,
+            inspected: None,
         }
     }
 

@@ -17,6 +17,8 @@ mod dist;
 mod expr;
 mod fold;
 mod generative;
+pub mod gradient;
+mod inspect;
 mod loops;
 pub mod machine;
 mod native;

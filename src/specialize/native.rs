@@ -102,10 +102,13 @@ const OTHERS: &[&str] = &[
     "inverse",
     "is_missing",
     "plug_in",
+    "pivot",
+    "fold",
+    "grad",
+    "inspect",
 ];
 
-const LATER: &[&str] =
-    &["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "inspect", "compose"];
+const LATER: &[&str] = &["merge", "restrict", "predictive", "condition", "marginal", "normalize"];
 
 pub(super) fn is_native(name: &str) -> bool {
     unary(name).is_some() || several(name).is_some() || OTHERS.contains(&name) || LATER.contains(&name)
@@ -157,6 +160,16 @@ impl<'a> Machine<'a> {
                 })
             }
             ("min" | "max", [a]) => self.extreme(a, name == "min", span),
+            ("pivot", [a]) => {
+                let top = self.extreme(a, false, span)?;
+                let top = self.force(&top, span)?;
+                let top = self.real_op(Op::Max, &[top, Atom::Real(-1e300)]);
+                let top = self.real_op(Op::Min, &[top, Atom::Real(1e300)]);
+                Ok(Value::Scalar(self.stop_atom(top)))
+            }
+            ("fold", [f, Value::List(items)]) => self.folded(f, items, span),
+            ("grad", [f, x]) => self.gradient(f, x, span),
+            ("inspect", [x, Value::Text(name)]) => self.inspect(x, name, span),
             ("is_missing", [x]) => self.elementwise(std::slice::from_ref(x), span, &mut |m, x| {
                 Ok(if m.scalar_of(x[0]) == Scalar::Real { m.op(Op::IsNan, x) } else { Atom::Bool(false) })
             }),
@@ -281,6 +294,19 @@ impl<'a> Machine<'a> {
             _ => {
                 let _ = env;
                 refuse(span, format!("`{name}` can't be applied to these {} arguments", values.len()))
+            }
+        }
+    }
+
+    /// `f(f(a, b), f(c, d))`: halves first, so that calls nest little.
+    fn folded(&mut self, f: &Value<'a>, items: &[Value<'a>], span: Span) -> R<Value<'a>> {
+        match items {
+            [] => refuse(span, "`fold` of nothing"),
+            [one] => Ok(one.clone()),
+            _ => {
+                let (left, right) = items.split_at(items.len() / 2);
+                let (left, right) = (self.folded(f, left, span)?, self.folded(f, right, span)?);
+                self.apply(f, vec![left, right], span)
             }
         }
     }

@@ -85,7 +85,9 @@ pub(super) enum Value<'a> {
     Estimate(Rc<Estimate>),
     /// One estimate per index of the loops that made it: `extents` lead every atom's axes.
     Estimates(Rc<Estimates>),
-    Text,
+    Text(&'a str),
+    /// Several of what has no elements in Core: bijectors, in order.
+    List(Rc<[Value<'a>]>),
 }
 
 pub(super) struct Closure<'a> {
@@ -282,7 +284,8 @@ impl<'a> Value<'a> {
             Value::Bijector(_) => "a bijector",
             Value::Continuation => "a continuation",
             Value::Estimate(_) | Value::Estimates(_) => "an estimate",
-            Value::Text => "a text",
+            Value::Text(_) => "a text",
+            Value::List(_) => "a list",
         }
     }
 
@@ -298,7 +301,8 @@ impl<'a> Value<'a> {
             | Value::Item(_)
             | Value::Native(_)
             | Value::Continuation
-            | Value::Text => self.clone(),
+            | Value::Text(_) => self.clone(),
+            Value::List(items) => Value::List(items.iter().map(|v| v.map_atoms(f)).collect()),
             Value::Scalar(a) => Value::Scalar(f(*a)),
             Value::Array(array) => {
                 let repr = match &array.repr {

@@ -23,12 +23,13 @@ struct Went {
 impl Checker {
     /// The value of a block; names bound inside do not leave it.
     pub fn block(&mut self, block: &Block, env: &mut Env) -> Val {
+        let want = self.want.take();
         let depth = env.vars.len();
         for stmt in &block.stmts {
             self.stmt(stmt, env);
         }
         let value = match &block.value {
-            Some(value) => self.expr(value, env),
+            Some(value) => self.expr_as(value, want, env),
             None => Val::Unit,
         };
         env.vars.truncate(depth);
@@ -40,7 +41,8 @@ impl Checker {
         match &stmt.kind {
             StmtKind::Let { pattern, ty, value } => {
                 let place = value.span;
-                let mut value = self.expr(value, env);
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
+                let mut value = self.expr_as(value, want, env);
                 if let Some(ty) = ty {
                     value = self.conform(ty, &value, env, Purpose { what: "the value", span: place }, None);
                 }
@@ -54,7 +56,8 @@ impl Checker {
             }
             StmtKind::Var { name, ty, value } => {
                 let place = value.span;
-                let mut value = self.expr(value, env);
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
+                let mut value = self.expr_as(value, want, env);
                 if let Some(ty) = ty {
                     value =
                         self.conform(ty, &value, env, Purpose { what: &format!("`{}`", name.text), span: place }, None);
@@ -231,6 +234,7 @@ impl Checker {
     ) -> Val {
         let mut stop: Option<Stop> = None;
         let summed = std::mem::take(&mut self.summed);
+        let want = self.want.take().map(|w| super::annotation::strip(&w, clauses.len()));
         let depth = env.vars.len();
         let mut dims = Vec::new();
         let mut atoms = Vec::new();
@@ -295,6 +299,7 @@ impl Checker {
         if effects(body) {
             self.settle_loop(stop.as_ref(), body, env, span);
         }
+        self.want = want;
         let mut value = self.iteration(stop.as_ref(), body, env);
         if let Some(stop) = &stop {
             self.whole_loop(clauses, stop, body, &value);
@@ -326,7 +331,8 @@ impl Checker {
         let value = under_loop(value, &dims, &atoms);
         match value {
             Val::Unit => Val::Unit,
-            Val::Unknown | Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) | Val::Text => Val::Unknown,
+            Val::Bijector(b) => Val::Bijectors([b.clone(), b].into()),
+            Val::Unknown | Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijectors(_) | Val::Text => Val::Unknown,
             value => value.map(&mut |n| n.clone().under(&dims)),
         }
     }

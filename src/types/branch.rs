@@ -30,6 +30,7 @@ impl Checker {
         span: Span,
         env: &mut Env,
     ) -> Val {
+        let want = self.want.take();
         self.joins += u32::from(continuous);
         let c = self.expr(condition, env);
         self.joins -= u32::from(continuous);
@@ -37,10 +38,14 @@ impl Checker {
         let test = self.value_condition(&c);
         let mut second = env.clone();
         let before = self.sampled();
+        self.want = want.clone();
         let value = self.under(test.clone(), |c| c.block(then, env));
         let from_then = self.split_run(before);
         let other = match otherwise {
-            Some(block) => self.under(test.not(), |c| c.block(block, &mut second)),
+            Some(block) => {
+                self.want = want;
+                self.under(test.not(), |c| c.block(block, &mut second))
+            }
             None => Val::Unit,
         };
         let from_else = self.split_run(before);

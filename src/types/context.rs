@@ -30,6 +30,8 @@ pub enum OriginKind {
     },
     /// A smooth argument of an item that is checked alone.
     Argument,
+    /// What a `grad` differentiates in.
+    Differentiated,
 }
 
 /// A call under way.
@@ -166,6 +168,11 @@ pub struct Checker {
     pub poisoned: HashSet<ItemId>,
     /// Items of derived guides.
     pub generated: Vec<ItemId>,
+    /// Calls of `grad` under way: their place, and the origin of what is differentiated in.
+    pub gradients: Vec<(Span, OriginId)>,
+    /// The type that the expression about to be evaluated is declared to have: sizes of a call that no argument settles
+    /// come from it. Taken by the first expression that is evaluated.
+    pub want: Option<Val>,
     /// Sites for which no other strategy is left.
     pub stuck: HashSet<NodeId>,
     pub output: Vec<Diagnostic>,
@@ -213,6 +220,8 @@ impl Checker {
             depth: 0,
             poisoned: HashSet::new(),
             generated: Vec::new(),
+            gradients: Vec::new(),
+            want: None,
             stuck: HashSet::new(),
             output: Vec::new(),
             recursive: HashSet::new(),
@@ -477,6 +486,7 @@ impl Checker {
             },
             Val::Gen(_) => "a generative function".to_owned(),
             Val::Bijector(_) => "a bijector".to_owned(),
+            Val::Bijectors(_) => "an array of bijectors".to_owned(),
             Val::Range { from, to } => format!("{}..{}", from.source(), to.source()),
             Val::Plate(p) => format!("the plate {}", p.name),
             Val::Values(_) => "a support".to_owned(),
@@ -539,7 +549,11 @@ impl Checker {
 
     /// Reports a smooth value where a free one is needed.
     pub fn must_be_free(&mut self, kind: &Kind, span: Span, what: &str, verb: &str) {
-        if kind.is_free() || self.joins > 0 {
+        if kind.is_free() {
+            return;
+        }
+        if self.joins > 0 {
+            self.kink(kind, span, what);
             return;
         }
         let site = kind.0.iter().find(|o| matches!(self.origins[o.0 as usize].what, OriginKind::Site { .. }));
@@ -559,6 +573,15 @@ impl Checker {
                 origin.name,
                 self.fallback().map_or(String::new(), |s| format!(", e.g. `by {s}`"))
             )),
+            OriginKind::Differentiated => Diagnostic::error(
+                "E0217",
+                span,
+                format!("{what} inside `grad`: the gradient in `{}` would miss the jump", origin.name),
+            )
+            .label(format!("{verb} depends on `{}`", origin.name))
+            .also(origin.span, format!("`{}` is differentiated here", origin.name))
+            .note("the derivative of a value that jumps is zero almost everywhere and says nothing about the jump")
+            .fix("use a continuous function (`sigmoid`, `max`, `softplus`)"),
             OriginKind::Param | OriginKind::Argument => Diagnostic::error(
                 "E0302",
                 span,

@@ -18,6 +18,7 @@ pub mod expression;
 pub mod fitting;
 pub mod generative;
 pub mod leaves;
+pub mod gradient;
 pub mod library;
 pub mod load;
 pub mod names;

@@ -36,7 +36,7 @@ const SMOOTH: [&str; 22] = [
 ];
 /// Element-wise functions that jump.
 const JUMPING: [&str; 4] = ["floor", "round", "sign", "to_int"];
-const SEVERAL: [&str; 11] = [
+const SEVERAL: [&str; 12] = [
     "gamma_p",
     "gamma_p_inv",
     "beta_inc",
@@ -48,6 +48,7 @@ const SEVERAL: [&str; 11] = [
     "xlog1py",
     "min",
     "max",
+    "pivot",
 ];
 const ARRAYS: [&str; 17] = [
     "sum",
@@ -68,7 +69,9 @@ const ARRAYS: [&str; 17] = [
     "repeat",
     "length",
 ];
-const PROBABILITY: [&str; 26] = [
+const PROBABILITY: [&str; 28] = [
+    "grad",
+    "fold",
     "draw",
     "log_prob",
     "prob",
@@ -96,8 +99,8 @@ const PROBABILITY: [&str; 26] = [
     "exact",
     "normalized",
 ];
-const LATER: [&str; 8] =
-    ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "importance"];
+const LATER: [&str; 7] =
+    ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "importance"];
 
 pub fn names() -> impl Iterator<Item = &'static str> {
     SMOOTH.into_iter().chain(JUMPING).chain(SEVERAL).chain(ARRAYS).chain(PROBABILITY).chain(["pi", "infinity", "whole"])
@@ -177,6 +180,9 @@ impl Checker {
                 if !count(self, &[1, 2]) {
                     return Val::Unknown;
                 }
+                for a in &args {
+                    self.kink(&a.value.kind(), a.span, &format!("`{name}`"));
+                }
                 if args.len() == 2 {
                     let support = self.extreme(name, &args[0].value, &args[1].value);
                     return self.several(name, &args, support, span, env);
@@ -184,6 +190,27 @@ impl Checker {
                 let Some(n) = self.real_array(name, &args[0], 1, env) else { return Val::Unknown };
                 self.linear_only(&n, args[0].span, "the argument of a maximum or minimum");
                 Val::Num(Num { dims: Vec::new(), sym: None, support: element_support(&n), ..n })
+            }
+            // The maximum as a number to work relative to: what is made with it does not depend on it.
+            "pivot" => {
+                if !count(self, &[1]) {
+                    return Val::Unknown;
+                }
+                let Some(n) = self.real_array(name, &args[0], 1, env) else { return Val::Unknown };
+                self.linear_only(&n, args[0].span, "the argument of a maximum or minimum");
+                Val::Num(Num { base: Base::Real, dims: Vec::new(), sym: None, support: Support::all(), ..n })
+            }
+            "grad" => {
+                if !count(self, &[2]) {
+                    return Val::Unknown;
+                }
+                self.gradient(&args, span, env)
+            }
+            "fold" => {
+                if !count(self, &[2]) {
+                    return Val::Unknown;
+                }
+                self.fold(&args, span, env)
             }
             "sum" => {
                 if !count(self, &[1]) {
@@ -310,6 +337,7 @@ impl Checker {
                 }
                 let Some(n) = self.real_array(name, &args[0], 1, env) else { return Val::Unknown };
                 self.linear_only(&n, args[0].span, "sorted");
+                self.kink(&n.kind, args[0].span, "`sort`");
                 Val::Num(Num { sym: None, support: element_support(&n), ..n })
             }
             "concat" => self.concat(&args, span, env),
@@ -380,10 +408,27 @@ impl Checker {
                 }
                 self.plug_in(&args[0], span, env)
             }
-            "inspect" => args.into_iter().next().map_or(Val::Unknown, |a| a.value),
+            "inspect" => {
+                if !count(self, &[2]) {
+                    return Val::Unknown;
+                }
+                if !matches!(args[1].value, Val::Text) {
+                    let found = self.describe(&args[1].value);
+                    self.report(
+                        Diagnostic::error("E0204", args[1].span, format!("`inspect` takes a name, not {found}"))
+                            .label(format!("this is {found}"))
+                            .fix("`inspect(e, \"e\")`"),
+                    );
+                }
+                args[0].value.clone()
+            }
             "std_normal" | "std_uniform" | "std_exponential" => {
                 if !count(self, &[0]) {
                     return Val::Unknown;
+                }
+                // Inside a sampler it is the draw or the site that is at fault.
+                if !self.frames.iter().any(|f| f.name == "path" || f.name == "draw") {
+                    self.impure(span, "draws");
                 }
                 let support = match name {
                     "std_normal" => Support::all(),
@@ -415,6 +460,12 @@ impl Checker {
                 if !count(self, &[1]) {
                     return Val::Unknown;
                 }
+                let kind = args[0].value.kind();
+                if let Some((_, origin)) = self.gradients.last()
+                    && kind.0.contains(origin)
+                {
+                    self.impure(span, "stops the derivative");
+                }
                 self.stop(&args[0].value)
             }
             "frozen" => {
@@ -430,6 +481,7 @@ impl Checker {
                 if !count(self, &[1]) {
                     return Val::Unknown;
                 }
+                self.impure(span, "samples");
                 self.simulate(&args[0], span, env)
             }
             "log_density" => {
@@ -441,6 +493,9 @@ impl Checker {
             "exact" | "whole" | "normalized" => Val::Num(Num::new(Base::Bool, Vec::new())),
             "draw" | "log_prob" | "prob" | "cdf" | "inv_cdf" | "path" | "support" | "variance" | "forward"
             | "inverse" => {
+                if name == "draw" || (name == "path" && self.in_strategy == 0) {
+                    self.impure(span, "draws");
+                }
                 if args.is_empty() {
                     count(self, &[1]);
                     return Val::Unknown;
@@ -522,6 +577,9 @@ impl Checker {
             return Val::Unknown;
         }
         self.linear_only(&n, a.span, &format!("the argument of `{name}`"));
+        if name == "abs" {
+            self.kink(&n.kind, a.span, "`abs`");
+        }
         if jumps {
             self.must_be_free(&n.kind, a.span, &format!("`{name}`"), "this argument");
         }

@@ -11,11 +11,20 @@ use crate::syntax::tree::{BinaryOp, Expr, ExprKind};
 
 impl Checker {
     pub fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span, env: &mut Env) -> Val {
-        let l = self.expr(left, env);
         if let BinaryOp::And | BinaryOp::Or = op {
+            let l = self.expr(left, env);
             return self.connective(op, &l, left, right, env);
         }
-        let r = self.expr(right, env);
+        // Operands of an element-wise operation have one shape.
+        let (l, r) = if op != BinaryOp::MatMul && self.sized_by_place(left, env) {
+            let r = self.expr(right, env);
+            (self.expr_as(left, Some(r.clone()), env), r)
+        } else {
+            let l = self.expr(left, env);
+            let want = (op != BinaryOp::MatMul && self.sized_by_place(right, env)).then(|| l.clone());
+            let r = self.expr_as(right, want, env);
+            (l, r)
+        };
         let (Some(l), Some(r)) = (self.want_num(&l, left.span, env), self.want_num(&r, right.span, env)) else {
             return Val::Unknown;
         };
