@@ -287,6 +287,10 @@ impl Checker {
             Support::Interval { .. } => 0,
         };
         let outer_dims = &dims[..dims.len() - rank.min(dims.len())];
+        if let Some(rows) = dims.iter().find(|d| self.plate_of_size(d).is_some()) {
+            refuse(self, format!("it is sampled row by row of the subsampled plate `{}`", rows.source()));
+            return None;
+        }
         if let Some(size) = dims.iter().find(|d| !d.printable()) {
             refuse(self, format!("its size {} has no expression over data", size.print()));
             return None;

@@ -117,7 +117,9 @@ impl Checker {
                 let default_value = self.expr(default, env);
                 match (value, default_value) {
                     (Val::Num(v), Val::Num(d)) => {
-                        let present = Num { optional: false, ..v };
+                        let present = Num { optional: false, sym: None, ..v };
+                        // One number may stand for every missing element.
+                        let d = if d.dims.is_empty() { d.under(&present.dims) } else { d };
                         self.join(&Val::Num(present), &Val::Num(d), default.span)
                     }
                     _ => Val::Unknown,

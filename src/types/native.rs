@@ -400,7 +400,8 @@ impl Checker {
                 if !count(self, &[1]) {
                     return Val::Unknown;
                 }
-                Val::Num(Num::new(Base::Bool, Vec::new()))
+                let Some(n) = self.want_num(&args[0].value, args[0].span, env) else { return Val::Unknown };
+                Val::Num(Num::new(Base::Bool, n.dims))
             }
             "plug_in" => {
                 if !count(self, &[1]) {
