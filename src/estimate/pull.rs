@@ -19,6 +19,9 @@ pub(super) const UNROLL_LIMIT: usize = 64;
 /// How far a carried value is followed back.
 pub(super) const CARRY_LIMIT: usize = 80;
 
+/// What is said where an element that another one's value names cannot be chosen from an array.
+pub(crate) const CHOICE: &str = "an enumerated value is used as the index of another enumerated address";
+
 pub(crate) enum Interrupt {
     /// The loop over new index `index` must be cut at `at`.
     Split {
@@ -27,6 +30,8 @@ pub(crate) enum Interrupt {
     },
     /// A fold over inner indices must be unrolled.
     Unroll,
+    /// An element is named by the value of another one: all of the array must be at hand to choose from.
+    Choice,
     /// The window of a chain must hold more of `site`'s past.
     Deeper {
         site: usize,
@@ -106,6 +111,8 @@ pub(crate) struct Pull<'a, 'b> {
     /// While recording, an element that is not assigned gets a placeholder.
     pub recording: bool,
     pub placeholders: HashSet<Var>,
+    /// Values that elements are given one after the other, and the indices that run over them.
+    pub values: HashSet<Var>,
     /// The override's element met last.
     pub(super) met: Option<Env>,
     /// (variable, array over its loops) to be made visible at the top.
@@ -133,6 +140,7 @@ impl<'a, 'b> Pull<'a, 'b> {
             assigned: Vec::new(),
             recording: false,
             placeholders: HashSet::new(),
+            values: HashSet::new(),
             met: None,
             exports: Vec::new(),
             site_types: Vec::new(),
@@ -192,6 +200,7 @@ impl<'a, 'b> Pull<'a, 'b> {
                 Ok(())
             }
             Interrupt::Fail(d) => Err(*d),
+            Interrupt::Choice => Err(unsupported(CHOICE)),
             Interrupt::Unroll | Interrupt::Deeper { .. } => {
                 Err(unsupported("a term reads elements of a site in a way that cannot be followed"))
             }

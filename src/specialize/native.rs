@@ -5,7 +5,7 @@ use super::array::Index;
 use super::call::Argument;
 use super::generative::Mode;
 use super::machine::{Machine, R, refuse, unsupported};
-use super::value::{Array, Env, Gen, Known, Repr, Value};
+use super::value::{Array, Env, Known, Repr, Value};
 use crate::base::source::Span;
 use crate::ir::core::{Atom, Collector, Noise, Prim, Scalar, Type};
 use crate::ir::op::Op;
@@ -84,11 +84,13 @@ const OTHERS: &[&str] = &[
     "is_missing",
 ];
 
-const LATER: &[&str] =
-    &["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "inspect", "plug_in", "compose"];
+const LATER: &[&str] = &["grad", "inspect", "plug_in", "compose"];
 
 pub(super) fn is_native(name: &str) -> bool {
-    unary(name).is_some() || OTHERS.contains(&name) || LATER.contains(&name)
+    unary(name).is_some()
+        || OTHERS.contains(&name)
+        || LATER.contains(&name)
+        || super::combinator::is_combinator(name)
 }
 
 impl<'a> Machine<'a> {
@@ -191,7 +193,7 @@ impl<'a> Machine<'a> {
             ("stop", [x]) => self.stop(x, span),
             ("frozen", [q]) => {
                 let g = self.as_gen(q, span)?;
-                Ok(Value::Gen(Rc::new(Gen { item: g.item, args: g.args.clone(), frozen: true })))
+                Ok(Value::Gen(g.within(true)))
             }
             ("simulate", [q]) => {
                 let g = self.as_gen(q, span)?;

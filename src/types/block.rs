@@ -302,7 +302,13 @@ impl Checker {
         }
         match value {
             Val::Unit => Val::Unit,
-            Val::Unknown | Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) | Val::Text => Val::Unknown,
+            Val::Unknown
+            | Val::Fn(_)
+            | Val::Dist(_)
+            | Val::Gen(_)
+            | Val::Bijector(_)
+            | Val::Algorithm(_)
+            | Val::Text => Val::Unknown,
             value => value.map(&mut |n| n.clone().under(&dims)),
         }
     }

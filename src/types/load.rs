@@ -210,6 +210,9 @@ impl Loaded {
             if !self.seen.insert(word.clone()) {
                 continue;
             }
+            if word == "importance" {
+                self.wanted.extend([super::particles::INDEX, super::particles::MEAN].map(str::to_owned));
+            }
             for number in library::files_of(&word) {
                 self.library_file(number);
             }

@@ -4,7 +4,7 @@ use super::call::ArgVal;
 use super::context::Checker;
 use super::expression::union;
 use super::poly::Poly;
-use super::value::{Base, Edge, Env, GenVal, Kind, Num, Shape, Support, Val};
+use super::value::{Base, Edge, Env, Kind, Num, Shape, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use std::rc::Rc;
@@ -78,11 +78,17 @@ const PROBABILITY: [&str; 22] = [
     "exact",
     "normalized",
 ];
-const LATER: [&str; 9] =
-    ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "plug_in", "importance"];
+const LATER: [&str; 2] = ["grad", "plug_in"];
 
 pub fn names() -> impl Iterator<Item = &'static str> {
-    SMOOTH.into_iter().chain(JUMPING).chain(SEVERAL).chain(ARRAYS).chain(PROBABILITY).chain(["pi", "infinity", "whole"])
+    SMOOTH
+        .into_iter()
+        .chain(JUMPING)
+        .chain(SEVERAL)
+        .chain(ARRAYS)
+        .chain(PROBABILITY)
+        .chain(super::combinator::NAMES)
+        .chain(["pi", "infinity", "whole"])
 }
 
 /// Functions of the language that cannot be called yet.
@@ -376,7 +382,7 @@ impl Checker {
                     return Val::Unknown;
                 }
                 match &args[0].value {
-                    Val::Gen(g) => Val::Gen(Rc::new(GenVal { frozen: true, ..(**g).clone() })),
+                    Val::Gen(g) => Val::Gen(Rc::new(g.within(true))),
                     other => other.clone(),
                 }
             }

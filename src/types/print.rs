@@ -2,7 +2,7 @@
 
 use super::context::{Checker, How};
 use super::program::DerivedGuide;
-use super::value::{Env, GenVal, Mode};
+use super::value::{Env, GenForm, GenVal, Mode};
 use crate::syntax::tree::ItemKind;
 use std::fmt::Write as _;
 
@@ -31,14 +31,15 @@ impl Checker {
                         let mut env = Env::new(entry.module, Mode::Pure);
                         c.assumed_params(&g.sizes, &g.params, &mut env, false);
                         let (sizes, args) = super::call::split_bindings(&env, &g.sizes, &g.params);
-                        c.run_gen(&GenVal { item: Some(id), args, sizes, frozen: false, span: g.name.span }, How::Type)
+                        c.run_gen(&GenVal { form: GenForm::Item { id, args, sizes }, frozen: false, span: g.name.span }, How::Type)
                     });
                     let Some(outcome) = outcome else { continue };
                     let word = if g.is_model { "model" } else { "guide" };
                     let normalized = if outcome.run.unnormalized.is_none() { "normalized, " } else { "" };
+                    let exact = if outcome.run.inexact.is_none() { "exact, " } else { "" };
                     let _ = writeln!(
                         out,
-                        "{word} {}: {} ({normalized}exact, whole)",
+                        "{word} {}: {} ({normalized}{exact}whole)",
                         g.name.text,
                         self.trace_text(&outcome.entries)
                     );
