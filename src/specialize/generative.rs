@@ -16,7 +16,7 @@ use crate::ir::op::Op;
 use crate::specialize::sites::SiteDescription;
 use crate::syntax::tree::{Address, Block, Expr, ExprKind, ItemKind, NodeId, Stmt, TypeExpr};
 use crate::types::generative::observed_address;
-use crate::types::program::ModuleId;
+use crate::types::program::{ItemId, ModuleId};
 use std::rc::Rc;
 
 #[derive(Clone)]
@@ -134,11 +134,30 @@ impl<'a> Machine<'a> {
         given: Given<'a>,
         span: Span,
     ) -> R<Run<'a>> {
-        let GenForm::Item { item: id, args } = &g.form else { return self.run_combined(g, mode, given, span) };
-        let ItemKind::Gen(item) = &self.checked.items.item(*id).kind else {
+        let held = self.held;
+        // What is scored may have a derivative, and so may what is sampled for it.
+        self.held = (held || g.frozen) && !matches!(mode, Mode::Density(_));
+        let run = match &g.form {
+            GenForm::Item { item, args } => self.run_item(g, *item, args, mode, given, span),
+            _ => self.run_combined(g, mode, given, span),
+        };
+        self.held = held;
+        run
+    }
+
+    fn run_item(
+        &mut self,
+        g: &Rc<Gen<'a>>,
+        id: ItemId,
+        args: &[(&'a str, Value<'a>)],
+        mode: Mode<'a>,
+        given: Given<'a>,
+        span: Span,
+    ) -> R<Run<'a>> {
+        let ItemKind::Gen(item) = &self.checked.items.item(id).kind else {
             return refuse(span, "not a generative function");
         };
-        let mut args = args.clone();
+        let mut args = args.to_vec();
         if given.predictive {
             // An argument that is sampled is read as the address.
             super::scan::block(&item.body, &mut |m| {
@@ -147,7 +166,7 @@ impl<'a> Machine<'a> {
                 }
             });
         }
-        let mut env = super::call::env_of(self.checked.items.module_of(*id), &args, &[]);
+        let mut env = super::call::env_of(self.checked.items.module_of(id), &args, &[]);
         let mode = match (mode, &given.fixed) {
             (Mode::Density(trace), Some(fixed)) => Mode::Density(trace.merged(fixed)),
             (mode, _) => mode,

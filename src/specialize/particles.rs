@@ -238,7 +238,8 @@ impl<'a> Machine<'a> {
     fn index_site(&mut self, by: &Importance<'a>, weights: &Value<'a>, drawn: bool, span: Span) -> R<Atom> {
         let d = self.library(INDEX, vec![weights.clone()], span)?;
         let d = self.as_dist(&d, span)?;
-        let plain = drawn || self.sites_form == SiteForm::Draw;
+        // A frozen function's weights have no derivative that a strategy could carry on.
+        let plain = drawn || self.held || self.sites_form == SiteForm::Draw;
         let strategy = if plain { None } else { by.index.clone() };
         if strategy.is_none() && !plain {
             return refuse(by.span, "no strategy was chosen for the index of the particle");
