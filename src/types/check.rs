@@ -353,6 +353,9 @@ impl Checker {
             }
             ItemKind::GuideAlias { value, .. } => {
                 let found = self.expr(value, &mut env);
+                if let Val::Gen(g) = &found {
+                    self.run_gen(g, How::Type);
+                }
                 if !matches!(found, Val::Gen(_) | Val::Unknown) {
                     let found = self.describe(&found);
                     self.report(

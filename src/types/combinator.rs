@@ -61,7 +61,8 @@ impl Checker {
             self.report(
                 Diagnostic::error("E0203", span, format!("`{name}` needs its argument `{}`", names[missing]))
                     .label("missing here")
-                    .note(format!("its parameters are {}", names.join(", "))),
+                    .note(format!("its parameters are {}", names.join(", ")))
+                    .fix(format!("`{name}(…, {}: …)`", names[missing])),
             );
             return None;
         }
@@ -151,6 +152,8 @@ impl Checker {
             && let Some(near) = super::names::nearest(wrong, paths.iter().map(String::as_str))
         {
             d = d.fix(format!("did you mean `{near}`?"));
+        } else {
+            d = d.fix(format!("its addresses are {}", quoted(paths)));
         }
         self.report(d);
         false

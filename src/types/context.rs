@@ -104,8 +104,6 @@ pub struct Run {
     pub inexact: Option<(Span, String)>,
     /// Values of addresses that are not sampled.
     pub fixed: Record,
-    /// The addresses that have them.
-    pub given: Vec<Site>,
     /// Observations are samples.
     pub predictive: bool,
     /// Kinds of addresses as far as known, for reads before the last piece.

@@ -106,7 +106,6 @@ impl Checker {
             observed: Vec::new(),
             inexact: None,
             fixed: given.fixed,
-            given: Vec::new(),
             predictive: given.predictive,
             kinds: std::collections::BTreeMap::new(),
             templates: std::collections::BTreeMap::new(),
@@ -118,8 +117,10 @@ impl Checker {
         let result = self.block(&function.body, &mut env);
         self.whole_division = whole;
         let run = self.runs.pop()?;
-        let entries = self.join_pieces(&run, &run.sites);
-        let given = self.join_pieces(&run, &run.given);
+        let (given, sampled): (Vec<Site>, Vec<Site>) =
+            run.sites.iter().cloned().partition(|s| run.fixed.get_path(&s.path).is_some());
+        let entries = self.join_pieces(&run, &sampled);
+        let given = self.join_pieces(&run, &given);
         self.frames.pop();
         Some(Outcome { run, entries, given, result })
     }
@@ -405,11 +406,7 @@ impl Checker {
         run.kinds.entry(path.to_owned()).or_default().join(&kind);
         run.templates.insert(path.to_owned(), (pieces.len(), value.clone()));
         let site = Site { path: path.to_owned(), pieces, value, span: stmt.span, id: Some(stmt.id) };
-        if run.fixed.get_path(path).is_some() {
-            run.given.push(site.clone());
-        } else {
-            run.sites.push(site.clone());
-        }
+        run.sites.push(site.clone());
         run.bindings.push(site);
     }
 
@@ -667,8 +664,7 @@ impl Checker {
             run.later.push(("?".to_owned(), Span::default()));
         }
         let guide_observes = run.is_guide && (outcome.run.unnormalized.is_some());
-        let sampled = outcome.entries.len();
-        for (number, entry) in outcome.entries.iter().chain(&outcome.given).enumerate() {
+        for entry in outcome.entries.iter().chain(&outcome.given) {
             let path = if name.is_empty() { entry.path.clone() } else { format!("{name}.{}", entry.path) };
             let whole: Vec<Piece> = pieces
                 .iter()
@@ -689,11 +685,7 @@ impl Checker {
             if name.is_empty() {
                 run.bindings.push(site.clone());
             }
-            if number < sampled {
-                run.sites.push(site);
-            } else {
-                run.given.push(site);
-            }
+            run.sites.push(site);
         }
         if !name.is_empty() {
             let value = match outcome.result {

@@ -37,7 +37,12 @@ impl Checker {
         self.frames.push(Frame { span: g.span, name: name.to_owned(), item: None });
         let outcome = self.combined(g, how, given);
         self.frames.pop();
-        outcome
+        let mut outcome = outcome?;
+        // What nothing is marginalised of is the function itself.
+        if outcome.run.inexact.is_some() || name != "marginal" {
+            outcome.run.name = format!("{name}({})", outcome.run.name);
+        }
+        Some(outcome)
     }
 
     fn combined(&mut self, g: &GenVal, how: How, given: Given) -> Option<Outcome> {
@@ -91,7 +96,8 @@ impl Checker {
                     format!("`condition` fixes {}, which `{name}` does not sample", quoted(&absent)),
                 )
                 .label("no such address")
-                .note(format!("{name} samples  {}", self.trace_text(&outcome.entries))),
+                .note(format!("{name} samples  {}", self.trace_text(&outcome.entries)))
+                .fix("fix addresses that it samples"),
             );
         }
         if outcome.run.unnormalized.is_none() {
@@ -266,7 +272,8 @@ impl Checker {
                     Diagnostic::error("E0401", *own, format!("`{}` is {found} in the proposal, but {target} in `{}`", e.path, scheme.of_name()))
                         .label("proposes another type")
                         .also(e.span, "sampled here")
-                        .also(p.span, "proposed here"),
+                        .also(p.span, "proposed here")
+                        .fix(format!("propose `{}` from a distribution over {target}", e.path)),
                 );
                 continue;
             }
