@@ -6,6 +6,7 @@
 //! loops by tables of marginals ([`super::marginal`]), all others by their own coefficients in place.
 //! A plate of N sites costs N rows, a chain of T sites T tables.
 
+use super::fresh::{self, Fresh, Shot};
 use super::marginal::Chain;
 use super::pull::{CHOICE, Element, Env, Interrupt, Pull, Pulled, Scope, Task, apply_export, unravel, unsupported};
 use super::{Deriver, JOINT_LIMIT, Site, TABLE_LIMIT, oneshot, tree};
@@ -36,9 +37,17 @@ impl Deriver<'_> {
         let tainted = tree::taint(&stmts, seeds);
         let tasks = tasks(&stmts, &tainted);
         let mut depths = vec![0; sites.len()];
+        let tabulated = fresh::tabulated(&stmts, &sites, &tainted);
+        let mut held = HashSet::new();
         let (new, exports) = loop {
             let mut engine = Enumeration::new(self, &stmts, &sites, &tainted, depths.clone());
+            engine.tabulated.clone_from(&tabulated);
+            engine.pull.fresh = Fresh::of(&stmts, &sites, &tabulated, &held);
             match engine.run(tasks.clone()) {
+                Ok(_) if !engine.pull.conflicts.is_empty() => {
+                    let fresh = &engine.pull.fresh;
+                    held.extend(engine.pull.conflicts.iter().flat_map(|&v| fresh.behind(v)));
+                }
                 Ok(new) => break (new, engine.pull.exports),
                 Err(Interrupt::Deeper { site, depth }) => depths[site] = depth,
                 Err(Interrupt::Fail(mut d)) => {
@@ -158,6 +167,8 @@ pub(crate) struct Enumeration<'p, 'a, 'b> {
     pub depths: Vec<usize>,
     pub chains: HashMap<usize, Chain>,
     pub marginals: HashMap<Vec<Element>, Atom>,
+    /// Sites that are weighed by tables.
+    pub tabulated: Vec<bool>,
 }
 
 impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
@@ -177,7 +188,8 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
                 pull.site_of.insert(r, (k, position));
             }
         }
-        Enumeration { pull, sites, depths, chains: HashMap::new(), marginals: HashMap::new() }
+        let tabulated = vec![false; sites.len()];
+        Enumeration { pull, sites, depths, chains: HashMap::new(), marginals: HashMap::new(), tabulated }
     }
 
     fn run(&mut self, mut tasks: Vec<Task>) -> Pulled<Vec<Stmt>> {
@@ -389,6 +401,9 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
 
     /// The site's distribution depends on earlier iterations of its own loop.
     pub(crate) fn chain_of(&self, site: usize) -> Option<usize> {
+        if !self.tabulated[site] {
+            return None;
+        }
         let result = self.sites[site].sample.results[0];
         let compound = self.pull.defs.loop_around(result)?;
         let Stmt::Loop(l) = &*self.pull.defs.compounds[compound] else { return None };
@@ -399,11 +414,9 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
         (0..self.sites.len()).filter(|&s| self.chain_of(s) == Some(compound)).map(|s| self.depths[s]).max().unwrap_or(0)
     }
 
-    /// One call over a support that does not depend on other sites, without stopped parts.
+    /// The site is weighed by tables where its elements are known.
     pub(crate) fn tabulable(&self, site: usize) -> bool {
-        let form = &self.sites[site].form;
-        matches!(&form.calls[..], [c] if c.primal.is_some() && c.stopped.is_none() && c.extents.len() == 1
-            && c.args.iter().all(|a| !tree::is_tainted(&self.pull.tainted, *a)))
+        self.tabulated[site]
     }
 
     /// The original indices around a site's sample, at an element.
@@ -493,11 +506,17 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
                 self.pull.distinct(a, b)?;
             }
         }
-        // Parents first.
+        // Parents first, and calls whose fresh draws decide about others before those.
+        let inside = |outer: usize, inner: usize| {
+            let (outer, inner) = (analysed.elements[outer].site, analysed.elements[inner].site);
+            self.pull.fresh.inside(outer, &self.sites[inner])
+        };
         let mut ordered: Vec<usize> = Vec::new();
         while ordered.len() < locals.len() {
-            let next = locals.iter().copied().find(|i| {
-                !ordered.contains(i) && analysed.parents[*i].iter().all(|p| ordered.contains(p) || !locals.contains(p))
+            let next = locals.iter().copied().find(|&i| {
+                !ordered.contains(&i)
+                    && analysed.parents[i].iter().all(|p| ordered.contains(p) || !locals.contains(p))
+                    && locals.iter().all(|&o| o == i || ordered.contains(&o) || !inside(o, i))
             });
             match next {
                 Some(i) => ordered.push(i),
@@ -643,6 +662,11 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
             let l: Vec<Atom> = indices.iter().map(|&(v, _)| v.into()).collect();
             self.pull.scopes.push(Scope::default());
             let mark = self.pull.assigned.len();
+            let shots = self.pull.shots.len();
+            if fresh::shoots(&self.sites[element.site].form, &call) {
+                let at = indices.iter().map(|&(v, n)| (Atom::Var(v), n)).collect();
+                self.pull.shots.push(Shot { site: element.site, at });
+            }
             let mut values = Vec::new();
             for &a in &call.args {
                 values.push(self.at_call(a, &l, &own)?);
@@ -665,6 +689,7 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
                 });
             }
             self.pull.assigned.truncate(mark);
+            self.pull.shots.truncate(shots);
             let part = part.unwrap_or(Atom::Real(0.0));
             let part = if indices.is_empty() {
                 let scope = self.pull.scopes.pop().unwrap_or_default();

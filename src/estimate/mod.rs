@@ -19,6 +19,7 @@ pub mod dependence;
 pub mod distribute;
 pub mod elements;
 pub mod factor;
+pub mod fresh;
 pub mod marginal;
 pub mod oneshot;
 pub mod pull;
@@ -76,9 +77,9 @@ impl Deriver<'_> {
         if sites.is_empty() {
             return Ok(stmts);
         }
-        let (one_shot, several): (Vec<Site>, Vec<Site>) =
+        let (one_shot, mut several): (Vec<Site>, Vec<Site>) =
             sites.into_iter().partition(|s| oneshot::is_one_shot(&s.form));
-        let stmts = self.eliminate_one_shot(stmts, one_shot, &several)?;
+        let stmts = self.eliminate_one_shot(stmts, one_shot, &mut several)?;
         self.eliminate_several(stmts, several)
     }
 

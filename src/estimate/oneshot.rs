@@ -46,13 +46,33 @@ impl Deriver<'_> {
         &mut self,
         mut stmts: Vec<Stmt>,
         sites: Vec<Site>,
-        several: &[Site],
+        several: &mut Vec<Site>,
     ) -> Result<Vec<Stmt>, Diagnostic> {
         let mut replaced = Vec::new();
-        for site in sites {
+        let mut queue: std::collections::VecDeque<Site> = sites.into();
+        while let Some(site) = queue.pop_front() {
             let Some(path) = tree::find(&stmts, first_result(&site)) else { continue };
-            replaced.extend(self.replace(&mut stmts, &path, site)?);
+            let delegated = tree::has_samples(&site.form.stmts);
+            let new = if delegated { self.evaluate_strategies(&site.form.stmts)? } else { Vec::new() };
+            let (after, map) = self.replace(&mut stmts, &path, site)?;
+            replaced.extend(after);
+            // Programs of other strategies mention the sample too: they are not among the statements yet.
+            for other in queue.iter_mut().chain(several.iter_mut()) {
+                substitute_site(other, &map);
+            }
+            // What the strategy samples itself stands where the site stood, with the same rest.
+            for inner in new.into_iter().rev() {
+                if is_one_shot(&inner.form) {
+                    queue.push_front(inner);
+                } else {
+                    several.push(inner);
+                }
+            }
         }
+        let mut order = Vec::new();
+        tree::each_sample(&stmts, &mut |s| order.extend(s.results.first().copied()));
+        several.sort_by_key(|s| order.iter().position(|&r| r == first_result(s)));
+        let several: &[Site] = several;
         for site in replaced.into_iter().rev() {
             for stopped in &site.stopped {
                 self.name_terms(&mut stmts, &mut HashSet::new());
@@ -68,10 +88,12 @@ impl Deriver<'_> {
         stmts: &mut Vec<Stmt>,
         path: &[(usize, usize)],
         site: Site,
-    ) -> Result<Option<Replaced>, Diagnostic> {
+    ) -> Result<(Option<Replaced>, Substitution), Diagnostic> {
         let Site { sample, form } = site;
         let mut new = form.stmts;
-        let Some(primal) = form.calls.iter().position(|c| c.primal.is_some()) else { return Ok(None) };
+        let Some(primal) = form.calls.iter().position(|c| c.primal.is_some()) else {
+            return Ok((None, Substitution::new()));
+        };
         let base = form.calls[primal].args.clone();
         let mut stopped = Vec::new();
         for (i, call) in form.calls.iter().enumerate() {
@@ -86,8 +108,9 @@ impl Deriver<'_> {
             let args = (i != primal && call.args != base).then(|| call.args.clone());
             stopped.push(Stopped { args, extents: call.extents.clone(), coefficient });
         }
+        let mut map = Substitution::new();
         let values = if stopped.is_empty() {
-            let map: Substitution = sample.results.iter().copied().zip(base.iter().copied()).collect();
+            map = sample.results.iter().copied().zip(base.iter().copied()).collect();
             // Everywhere below the top list, so that what enclosing statements yield is included.
             substitute(stmts, &map);
             Vec::new()
@@ -107,7 +130,8 @@ impl Deriver<'_> {
         let list = region_at(stmts, path);
         let at = path.last().map_or(0, |p| p.0);
         list.splice(at..=at, new);
-        Ok((!stopped.is_empty()).then_some(Replaced { values, stopped, entry: sample.entry }))
+        let after = (!stopped.is_empty()).then_some(Replaced { values, stopped, entry: sample.entry });
+        Ok((after, map))
     }
 
     /// Gives each term a variable of its own, defined in the list it stands in: a literal in a branch, or a variable from
@@ -576,6 +600,21 @@ fn stmt_is_tainted(stmt: &Stmt, tainted: &HashSet<Var>) -> bool {
     let mut touched = false;
     stmt.each_atom(&mut |a| touched |= tree::is_tainted(tainted, a));
     touched || stmt.results().iter().any(|r| tainted.contains(r))
+}
+
+/// Replaces operands in a site and its strategy's program.
+fn substitute_site(site: &mut Site, map: &Substitution) {
+    let one = |a: &mut Atom| *a = subst(map, *a);
+    site.sample.args.iter_mut().for_each(one);
+    substitute(&mut site.form.stmts, map);
+    one(&mut site.form.constant);
+    for call in &mut site.form.calls {
+        call.args.iter_mut().chain(&mut call.primal).chain(&mut call.stopped).for_each(one);
+    }
+    for next in &mut site.form.next {
+        one(&mut next.constant);
+        next.coefficients.iter_mut().flatten().for_each(one);
+    }
 }
 
 /// Replaces operands in a list, in place.

@@ -6,6 +6,7 @@
 //! split ([`Interrupt::Split`]). A fold whose body reads a different element at each index is unrolled.
 
 use super::definitions::{Definitions, compound_indices};
+use super::fresh::{Fresh, Shot};
 use super::oneshot::find_term;
 use super::{Deriver, tree};
 use crate::diagnostic::Diagnostic;
@@ -123,6 +124,11 @@ pub(crate) struct Pull<'a, 'b> {
     pub(super) task_indices: Vec<Var>,
     pub(super) carry_steps: usize,
     pub(super) depth: usize,
+    /// Calls of continuations in loops at hand, and the draws that they make anew.
+    pub shots: Vec<Shot>,
+    pub fresh: Fresh,
+    /// What was read from arrays made elsewhere although it varies with the calls.
+    pub conflicts: HashSet<Var>,
 }
 
 impl<'a, 'b> Pull<'a, 'b> {
@@ -147,6 +153,9 @@ impl<'a, 'b> Pull<'a, 'b> {
             task_indices: Vec::new(),
             carry_steps: 0,
             depth: 0,
+            shots: Vec::new(),
+            fresh: Fresh::default(),
+            conflicts: HashSet::new(),
         }
     }
 
@@ -180,6 +189,7 @@ impl<'a, 'b> Pull<'a, 'b> {
         tasks: &mut Vec<Task>,
     ) -> Result<(), Diagnostic> {
         self.scopes.truncate(1);
+        self.shots.clear();
         match interrupt {
             Interrupt::Split { index, at } => {
                 let position = self.task_indices.iter().position(|&v| v == index);
@@ -390,7 +400,7 @@ impl<'a, 'b> Pull<'a, 'b> {
     }
 
     pub(super) fn is_direct(&self, var: Var) -> bool {
-        self.defs.home(var).is_empty() && !self.tainted.contains(&var)
+        self.defs.home(var).is_empty() && !self.tainted.contains(&var) && !self.fresh.varies(var, &self.shots)
     }
 
     /// The value of a scalar under `env`.
@@ -459,6 +469,7 @@ impl<'a, 'b> Pull<'a, 'b> {
                 if let Some(a) = &mut new.mirror {
                     *a = self.atom(*a, env)?;
                 }
+                new.index.extend(self.fresh.indices(draw.result, &self.shots));
                 new.result = self.d.program.new_var(Type::REAL, None);
                 let result = new.result;
                 self.push(Stmt::Draw(new));

@@ -8,6 +8,10 @@ pub fn has_sample(stmt: &Stmt) -> bool {
     matches!(stmt, Stmt::Sample(_)) || stmt.regions().iter().any(|r| r.stmts.iter().any(has_sample))
 }
 
+pub fn has_samples(stmts: &[Stmt]) -> bool {
+    stmts.iter().any(has_sample)
+}
+
 pub fn has_term(stmts: &[Stmt]) -> bool {
     stmts.iter().any(|s| matches!(s, Stmt::Term(_)) || s.regions().iter().any(|r| has_term(&r.stmts)))
 }

@@ -76,6 +76,9 @@ impl Pull<'_, '_> {
 
     /// A value that cannot be computed anew here, read from an array made visible by its own loops.
     pub(super) fn exported(&mut self, var: Var, indices: &[Atom], env: &Env) -> Pulled<Atom> {
+        if self.fresh.varies(var, &self.shots) {
+            self.conflicts.insert(var);
+        }
         let around = self.defs.indices(var);
         if around.is_empty() && indices.is_empty() {
             return Ok(var.into());
@@ -136,7 +139,8 @@ impl Pull<'_, '_> {
             };
             map.insert(v, value);
         }
-        let copy = copy_stmt(&mut self.d.program, stmt, &mut map);
+        let redrawn = self.fresh.redrawn(stmt, &self.shots);
+        let copy = copy_stmt(&mut self.d.program, &redrawn, &mut map);
         let copy = without_terms(copy);
         let results = copy.results();
         self.push(copy);

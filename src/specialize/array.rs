@@ -392,6 +392,9 @@ impl<'a> Machine<'a> {
 
     /// Values of one form as an array with a new first axis; records and tuples leaf by leaf.
     pub(super) fn stack(&mut self, items: Vec<Value<'a>>, span: Span) -> R<Value<'a>> {
+        if items.iter().any(|v| matches!(v, Value::Estimate(_))) {
+            return self.estimates_stack(items, span);
+        }
         match items.first() {
             None => Ok(Value::fill(Atom::Real(0.0), Scalar::Real, vec![0])),
             Some(Value::Unit) => Ok(Value::Unit),

@@ -195,8 +195,8 @@ impl<'a> Machine<'a> {
                 match (base, &array.kind) {
                     (None, ExprKind::Name(n)) => self.address_read(n, &at, env, e.span),
                     (Some(base), _) => {
-                        if let (Value::Estimates(est), [Index::At(i)]) = (&base, at.as_slice()) {
-                            return self.estimate_at(est, *i, e.span);
+                        if let Value::Estimates(est) = &base {
+                            return self.estimate_at(est, &at, e.span);
                         }
                         self.index(&base, &at, e.span)
                     }
@@ -567,7 +567,6 @@ impl<'a> Machine<'a> {
             }
         });
         let before: Vec<Value<'a>> = cells.iter().map(|&c| self.cells[c].clone()).collect();
-        let calls = self.calls.len();
         let mut names: Option<Vec<super::address::PieceKey>> = None;
         // A branch of a plain function adds nothing, and may stand in a loop that takes no score.
         let scored = std::cell::Cell::new(false);
@@ -603,9 +602,6 @@ impl<'a> Machine<'a> {
         let one = std::cell::RefCell::new(&mut one);
         let result =
             self.branch(condition, span, |m| (one.borrow_mut())(m, then), |m| (one.borrow_mut())(m, otherwise))?;
-        if self.calls.len() != calls {
-            return unsupported(span, "a call of the continuation under a condition");
-        }
         let Value::Tuple(parts) = result else {
             return refuse(span, "branches without a value");
         };

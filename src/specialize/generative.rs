@@ -104,7 +104,7 @@ impl<'a> Machine<'a> {
         total
     }
 
-    fn push_frame(&mut self, mode: Mode<'a>, traced: bool) -> u32 {
+    pub(super) fn push_frame(&mut self, mode: Mode<'a>, traced: bool) -> u32 {
         let id = self.next_frame;
         self.next_frame += 1;
         self.frames.push(Frame {
@@ -638,7 +638,6 @@ impl<'a> Machine<'a> {
             strategy,
             own,
             types,
-            template: template.clone(),
             vars: vars.clone(),
             description: SiteDescription {
                 address: site.address.clone(),

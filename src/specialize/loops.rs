@@ -8,11 +8,12 @@
 use super::address::{Dim, Window};
 use super::machine::{Fail, Machine, OpenLoop, R, UNKNOWN, refuse, unsupported};
 use super::scan::{self, Mention};
+use super::shots::written_out;
 use super::types::{Support, TypeValue};
-use super::value::{Env, Estimate, EstimateTerm, Estimates, Value};
+use super::value::{Env, Estimate, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Block as CoreBlock, Collector, Loop, Scalar, Stmt, Type, Var};
+use crate::ir::core::{Atom, Block as CoreBlock, Collector, Loop, Scalar, Stmt, Var};
 use crate::ir::op::Op;
 use crate::syntax::tree::{Block, Expr, ExprKind, ForClause, ForRange};
 use std::rc::Rc;
@@ -385,17 +386,7 @@ impl<'a> Machine<'a> {
             return Ok(Value::Unit);
         }
         if let Value::Estimate(e) = &value {
-            let mut yield_ = |atom: Atom| {
-                results.push(atom);
-                collectors.push(Collector::Collect);
-            };
-            yield_(e.constant);
-            for call in &self.calls[calls..] {
-                call.args.iter().for_each(|&a| yield_(a));
-            }
-            for t in &e.terms {
-                t.primal.into_iter().chain(t.stopped).for_each(&mut yield_);
-            }
+            self.estimate_yields(e, calls, results, collectors);
             return Ok(value);
         }
         if matches!(reduce, Reduce::Sum | Reduce::Mean) {
@@ -428,45 +419,7 @@ impl<'a> Machine<'a> {
         span: Span,
     ) -> R<Value<'a>> {
         if let Value::Estimate(e) = &value {
-            let mut next = || atoms.next().unwrap_or(Atom::Real(f64::NAN));
-            let constant = next();
-            for k in calls..self.calls.len() {
-                let args = self.calls[k].args.clone();
-                let mut new = Vec::with_capacity(args.len());
-                let mut literal = self.calls[k].extents.is_empty();
-                for a in args {
-                    let collected = next();
-                    new.push(match index {
-                        Some((var, from, extent)) if self.affine(a).0 == Some(*var) && literal => {
-                            let (_, offset) = self.affine(a);
-                            let _ = from;
-                            let data: Vec<f64> = (0..*extent as i64).map(|u| (u + offset) as f64).collect();
-                            let ty = Type { scalar: Scalar::Int, shape: vec![*extent] };
-                            self.prim(crate::ir::core::Prim::Const { data: data.into(), ty: ty.clone() }, &[], ty)
-                        }
-                        _ => {
-                            literal = false;
-                            collected
-                        }
-                    });
-                }
-                let call = &mut self.calls[k];
-                call.static_args = literal;
-                call.args = new;
-                let mut all = extents.to_vec();
-                all.extend(&call.extents);
-                call.extents = all;
-            }
-            let terms: Vec<EstimateTerm> = e
-                .terms
-                .iter()
-                .map(|t| EstimateTerm {
-                    call: t.call,
-                    primal: t.primal.map(|_| next()),
-                    stopped: t.stopped.map(|_| next()),
-                })
-                .collect();
-            let estimates = Estimates { extents: extents.to_vec(), constant, terms, inner: calls };
+            let estimates = self.estimates_of_loop(e, extents, calls, index, atoms);
             return match reduce {
                 Reduce::Sum => self.estimates_sum(&estimates, span),
                 Reduce::Mean => {
@@ -535,6 +488,13 @@ impl<'a> Machine<'a> {
         span: Span,
         widen: &mut Option<usize>,
     ) -> (R<Value<'a>>, Option<Var>) {
+        // Results of the continuation are no values that a loop could carry.
+        if cells.iter().any(|&c| matches!(self.cells[c], Value::Estimate(_) | Value::Estimates(_))) {
+            return match written_out::<()>(Var(0), span) {
+                Err(Fail::Unroll { reason, .. }) => (self.unrolled(clause, env, body, reduce, *reason, span), None),
+                _ => (Ok(Value::Unit), None),
+            };
+        }
         // First values.
         let mut first: Vec<Atom> = Vec::new();
         let mut templates: Vec<(Value<'a>, usize)> = Vec::new();
@@ -621,11 +581,14 @@ impl<'a> Machine<'a> {
         let inner =
             self.parallel_body(std::slice::from_ref(clause), &indices, env, body, reduce, span).and_then(|value| {
                 if matches!(value, Value::Estimate(_)) || self.calls.len() != calls {
-                    return unsupported(span, "a call of the continuation in a loop that carries values");
+                    return written_out(index, span);
                 }
                 let mut k = 0;
                 for (&c, (_, n)) in cells.iter().zip(&templates) {
                     let v = self.cells[c].clone();
+                    if matches!(v, Value::Estimate(_) | Value::Estimates(_)) {
+                        return written_out(index, span);
+                    }
                     let atoms = self.leaves(&v, span)?;
                     if atoms.len() != *n {
                         return refuse(span, "a `var` changes its form in this loop");

@@ -4,7 +4,7 @@
 //! Every operation goes through [`Machine::op`], which folds literals exactly as Core would compute them.
 
 use super::generative::Frame;
-use super::strategy::{CallRecord, SiteEntry};
+use super::strategy::{CallRecord, Current, SiteEntry};
 use super::value::{Env, Known, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
@@ -163,7 +163,7 @@ pub(super) struct Machine<'a> {
     pub forwards: Vec<super::dist::Forward<'a>>,
     pub depth_of_calls: usize,
     /// Form of the site's value, inside its strategy.
-    pub current: Option<(Vec<Type>, Value<'a>)>,
+    pub current: Option<Current<'a>>,
     /// Whether its continuation detaches its argument (`k: free`).
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.

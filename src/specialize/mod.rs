@@ -23,6 +23,7 @@ mod param;
 mod particles;
 mod product;
 mod scan;
+mod shots;
 pub mod strategy;
 mod structure;
 mod terms;

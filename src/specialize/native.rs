@@ -154,7 +154,7 @@ impl<'a> Machine<'a> {
                 let r = self.real_op(Op::Div, &[s, Atom::Real(n as f64)]);
                 Ok(Value::Scalar(r))
             }
-            ("dot", [a, b]) => self.matmul(a, b, span),
+            ("dot", [a, b]) => self.binary(crate::syntax::tree::BinaryOp::MatMul, a, b, span),
             ("zeros", _) => self.filled(Atom::Real(0.0), &values, span),
             ("ones", _) => self.filled(Atom::Real(1.0), &values, span),
             ("fill", [x, sizes @ ..]) => {

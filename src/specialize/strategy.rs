@@ -2,6 +2,7 @@
 //! to `estimate`.
 
 use super::call::{Argument, env_of};
+use super::generative::Mode;
 use super::machine::{Fail, Machine, R, unsupported};
 use super::sites::{Call, SiteDescription, Sites, StrategyForm};
 use super::value::{Dist, Estimate, EstimateTerm, Estimates, Strategy, This, Value};
@@ -28,9 +29,15 @@ pub(super) struct SiteEntry<'a> {
     /// The strategy is one of the distribution's own.
     pub own: bool,
     pub types: Vec<Type>,
-    pub template: Value<'a>,
     pub vars: Vec<Var>,
     pub description: SiteDescription,
+}
+
+/// The site whose strategy is being evaluated.
+#[derive(Clone)]
+pub(super) struct Current<'a> {
+    pub types: Vec<Type>,
+    pub dist: Rc<Dist<'a>>,
 }
 
 /// The sites of a program.
@@ -46,7 +53,7 @@ fn not_affine<T>(span: Span, what: &str) -> R<T> {
 
 impl<'a> Machine<'a> {
     pub(super) fn call_continuation(&mut self, args: Vec<Argument<'a>>, span: Span) -> R<Value<'a>> {
-        let Some((types, _)) = self.current.clone() else {
+        let Some(Current { types, .. }) = self.current.clone() else {
             return super::machine::refuse(span, "a continuation outside its strategy");
         };
         let [(_, value, _)] = args.as_slice() else {
@@ -82,7 +89,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A coefficient (with the axes of its call) under a scalar operation.
-    fn coefficient(&mut self, extents: &[usize], op: Op, a: Atom, b: Option<Atom>) -> Atom {
+    pub(super) fn coefficient(&mut self, extents: &[usize], op: Op, a: Atom, b: Option<Atom>) -> Atom {
         let operand = |m: &Machine<'a>, x: Atom| -> (Atom, bool) { (x, !m.program.atom_type(x).is_scalar()) };
         let (a, a_array) = operand(self, a);
         let b = b.map(|b| operand(self, b));
@@ -104,11 +111,13 @@ impl<'a> Machine<'a> {
         mapped.and_then(|v| self.force(&v, Span::default())).unwrap_or(a)
     }
 
-    fn estimate_of(&mut self, v: &Value<'a>, span: Span) -> R<Estimate> {
+    pub(super) fn estimate_of(&mut self, v: &Value<'a>, span: Span) -> R<Estimate> {
         match v {
             Value::Estimate(e) => Ok((**e).clone()),
             Value::Scalar(a) => Ok(Self::constant_estimate(self.real_of(*a))),
-            Value::Estimates(_) => unsupported(span, "arithmetic on several calls of the continuation at once"),
+            Value::Estimates(_) => {
+                super::machine::refuse(span, "several results of the continuation where one is needed")
+            }
             other => super::machine::refuse(span, format!("a real is needed, this is {}", other.kind())),
         }
     }
@@ -179,6 +188,10 @@ impl<'a> Machine<'a> {
 
     pub(super) fn estimate_binary(&mut self, op: BinaryOp, l: &Value<'a>, r: &Value<'a>, span: Span) -> R<Value<'a>> {
         let real = |v: &Value<'a>| matches!(v, Value::Scalar(_));
+        let many = |v: &Value<'a>| matches!(v, Value::Estimates(_) | Value::Array(_) | Value::Range(..));
+        if many(l) || many(r) {
+            return self.estimates_binary(op, l, r, span);
+        }
         match op {
             BinaryOp::Add | BinaryOp::Sub => {
                 let a = self.estimate_of(l, span)?;
@@ -262,14 +275,10 @@ impl<'a> Machine<'a> {
         Ok(Value::Estimate(Rc::new(Estimate { constant, terms })))
     }
 
-    pub(super) fn estimate_at(&mut self, _e: &Estimates, _i: Atom, span: Span) -> R<Value<'a>> {
-        unsupported(span, "one of several results of the continuation")
-    }
-
     fn evaluate_strategy(&mut self, entry: usize, map: &Substitution) -> R<StrategyForm> {
         let site = &self.sites[entry];
         let span = site.description.span;
-        let (types, template, own) = (site.types.clone(), site.template.clone(), site.own);
+        let (types, own) = (site.types.clone(), site.own);
         let mut subst = |a: Atom| crate::ir::walk::subst(map, a);
         let dist = Rc::new(site.dist.map_atoms(&mut subst));
         let args: Vec<(&'a str, Value<'a>)> =
@@ -298,8 +307,10 @@ impl<'a> Machine<'a> {
             }
         }
         env.bind(&item.k.text, Value::Continuation);
-        self.current = Some((types, template));
+        self.current = Some(Current { types, dist });
         self.detaches = item.kind == ContinuationKind::Free;
+        // What the body samples is a site of its own, with the body's rest in its continuation.
+        env.frame = self.push_frame(Mode::Simulate, false);
         let value = self.block(&item.body, &env)?;
         let form = self.estimate_of(&value, item.span)?;
         let stmts = std::mem::take(&mut self.stmts);

@@ -1,6 +1,7 @@
 //! Structured values as lists of Core atoms, one per leaf, and back; values of two branches.
 
 use super::machine::{Fact, Machine, R, UNKNOWN, refuse};
+use super::shots::Branch;
 use super::value::Value;
 use crate::base::source::Span;
 use crate::ir::core::{Atom, Block, Collector, If, Scalar, Stmt};
@@ -90,8 +91,20 @@ impl<'a> Machine<'a> {
         if let Atom::Bool(c) = condition {
             return if c { then(self) } else { otherwise(self) };
         }
+        let calls = self.calls.len();
         self.enter();
         let left = then(self);
+        if self.calls.len() != calls || left.as_ref().is_ok_and(has_estimates) {
+            let left_stmts = self.leave();
+            let left_calls = self.calls.split_off(calls);
+            self.enter();
+            let right = otherwise(self);
+            let right_stmts = self.leave();
+            let right_calls = self.calls.split_off(calls);
+            let then = Branch { stmts: left_stmts, value: left?, calls: left_calls };
+            let otherwise = Branch { stmts: right_stmts, value: right?, calls: right_calls };
+            return self.branch_estimates(condition, then, otherwise, calls, span);
+        }
         let (left, left_atoms) = match left {
             Ok(v) => {
                 let atoms = self.leaves(&v, span);
@@ -103,6 +116,13 @@ impl<'a> Machine<'a> {
         let (left, left_atoms): (Value<'a>, Vec<Atom>) = (left?, left_atoms?);
         self.enter();
         let right = otherwise(self);
+        if self.calls.len() != calls || right.as_ref().is_ok_and(has_estimates) {
+            let right_stmts = self.leave();
+            let right_calls = self.calls.split_off(calls);
+            let then = Branch { stmts: left_stmts, value: left, calls: Vec::new() };
+            let otherwise = Branch { stmts: right_stmts, value: right?, calls: right_calls };
+            return self.branch_estimates(condition, then, otherwise, calls, span);
+        }
         let (right, right_atoms) = match right {
             Ok(v) => {
                 let atoms = self.leaves(&v, span);
@@ -149,5 +169,14 @@ impl<'a> Machine<'a> {
         let converted = self.with_scalar(&value, Scalar::Real).and_then(|v| self.force(&v, Span::default()));
         *stmts = std::mem::replace(&mut self.stmts, present);
         converted.unwrap_or(atom)
+    }
+}
+
+fn has_estimates(value: &Value<'_>) -> bool {
+    match value {
+        Value::Estimate(_) | Value::Estimates(_) => true,
+        Value::Tuple(items) => items.iter().any(has_estimates),
+        Value::Record(fields) => fields.iter().any(|(_, v)| has_estimates(v)),
+        _ => false,
     }
 }

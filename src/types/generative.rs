@@ -284,13 +284,8 @@ impl Checker {
         match env.mode {
             Mode::Generative => {}
             Mode::Expect => return self.sample_untraced(stmt, address, &source, by, value.span, env),
-            Mode::Strategy => {
-                self.unsupported(stmt.span, "sampling inside a strategy (delegation)");
-                if let Address::Named { name, .. } = address {
-                    env.bind(&name.text, Val::Unknown);
-                }
-                return;
-            }
+            // Delegation: the body's rest is the continuation.
+            Mode::Strategy => return self.sample_untraced(stmt, address, &source, by, value.span, env),
             Mode::Pure | Mode::Sampler => {
                 self.report(
                     Diagnostic::error(
@@ -427,7 +422,7 @@ impl Checker {
                     Diagnostic::error(
                         "E0408",
                         stmt.span,
-                        "a sample in an `expect` has no address: it needs a plain name",
+                        "a sample in an `expect` or a strategy has no address: it needs a plain name",
                     )
                     .label("here")
                     .fix("`let x = for i in 0..n { z ~ …; z }` samples an array"),
