@@ -452,6 +452,12 @@ impl<'a, 'b> Pull<'a, 'b> {
         match &*stmt {
             Stmt::Op { op: Op::Read, args, .. } => {
                 let indices = args[1..].iter().map(|&a| self.atom(a, env)).collect::<Pulled<Vec<_>>>()?;
+                // An index that depends on elements names others by their values, however it is computed.
+                for (old, new) in args[1..].iter().zip(&indices) {
+                    if tree::is_tainted(&self.tainted, *old) {
+                        self.values.extend(new.var());
+                    }
+                }
                 self.read(args[0], &indices, env)
             }
             Stmt::Op { op, args, .. } => {

@@ -5,9 +5,9 @@ use super::address::{PieceKey, Window};
 use super::array::Index;
 use super::call::Argument;
 use super::machine::{Machine, R, SiteForm, UNKNOWN, refuse, unsupported};
+use super::scan::Mention;
 use super::strategy::SiteEntry;
 use super::types::{TypeValue, shape_of};
-use super::scan::Mention;
 use super::value::{Dist, Env, Gen, GenForm, Strategy, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
@@ -127,13 +127,7 @@ impl<'a> Machine<'a> {
     }
 
     /// [`Machine::run_gen`], with some addresses fixed or observations sampled.
-    pub(super) fn run_given(
-        &mut self,
-        g: &Rc<Gen<'a>>,
-        mode: Mode<'a>,
-        given: Given<'a>,
-        span: Span,
-    ) -> R<Run<'a>> {
+    pub(super) fn run_given(&mut self, g: &Rc<Gen<'a>>, mode: Mode<'a>, given: Given<'a>, span: Span) -> R<Run<'a>> {
         let held = self.held;
         // What is scored may have a derivative, and so may what is sampled for it.
         self.held = (held || g.frozen) && !matches!(mode, Mode::Density(_));

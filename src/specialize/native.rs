@@ -87,10 +87,7 @@ const OTHERS: &[&str] = &[
 const LATER: &[&str] = &["grad", "inspect", "plug_in", "compose"];
 
 pub(super) fn is_native(name: &str) -> bool {
-    unary(name).is_some()
-        || OTHERS.contains(&name)
-        || LATER.contains(&name)
-        || super::combinator::is_combinator(name)
+    unary(name).is_some() || OTHERS.contains(&name) || LATER.contains(&name) || super::combinator::is_combinator(name)
 }
 
 impl<'a> Machine<'a> {

@@ -23,13 +23,7 @@ use crate::types::particles::{INDEX, MEAN};
 use std::rc::Rc;
 
 impl<'a> Machine<'a> {
-    pub(super) fn run_combined(
-        &mut self,
-        g: &Rc<Gen<'a>>,
-        mode: Mode<'a>,
-        given: Given<'a>,
-        span: Span,
-    ) -> R<Run<'a>> {
+    pub(super) fn run_combined(&mut self, g: &Rc<Gen<'a>>, mode: Mode<'a>, given: Given<'a>, span: Span) -> R<Run<'a>> {
         match &g.form {
             GenForm::Item { .. } => refuse(span, "not made of another generative function"),
             GenForm::Condition { of, fixed } => {
@@ -104,12 +98,7 @@ impl<'a> Machine<'a> {
     }
 
     /// `n` runs of `f`, which gives a structured value: leaves gain an axis, unless `n` is 1.
-    fn copies(
-        &mut self,
-        n: usize,
-        span: Span,
-        f: impl FnOnce(&mut Machine<'a>) -> R<Value<'a>>,
-    ) -> R<Value<'a>> {
+    fn copies(&mut self, n: usize, span: Span, f: impl FnOnce(&mut Machine<'a>) -> R<Value<'a>>) -> R<Value<'a>> {
         if n == 1 { f(self) } else { self.collected_over(&[n], span, |m, _| f(m)) }
     }
 

@@ -105,14 +105,29 @@ pub(super) struct Gen<'a> {
 #[derive(Clone)]
 pub(super) enum GenForm<'a> {
     /// A `model` or `guide`, applied.
-    Item { item: ItemId, args: Vec<(&'a str, Value<'a>)> },
+    Item {
+        item: ItemId,
+        args: Vec<(&'a str, Value<'a>)>,
+    },
     /// Some addresses have the values of this record.
-    Condition { of: Rc<Gen<'a>>, fixed: Value<'a> },
+    Condition {
+        of: Rc<Gen<'a>>,
+        fixed: Value<'a>,
+    },
     /// What is observed is sampled too.
-    Predictive { of: Rc<Gen<'a>> },
+    Predictive {
+        of: Rc<Gen<'a>>,
+    },
     /// Only the addresses `keep` (and those under them) are left.
-    Marginal { of: Rc<Gen<'a>>, keep: Rc<[String]>, by: Rc<Algorithm<'a>> },
-    Normalize { of: Rc<Gen<'a>>, by: Rc<Algorithm<'a>> },
+    Marginal {
+        of: Rc<Gen<'a>>,
+        keep: Rc<[String]>,
+        by: Rc<Algorithm<'a>>,
+    },
+    Normalize {
+        of: Rc<Gen<'a>>,
+        by: Rc<Algorithm<'a>>,
+    },
 }
 
 /// How what is marginalised, or the normaliser, is dealt with.
@@ -383,9 +398,7 @@ impl<'a> Gen<'a> {
             GenForm::Item { item, args } => {
                 GenForm::Item { item: *item, args: args.iter().map(|(n, v)| (*n, v.map_atoms(f))).collect() }
             }
-            GenForm::Condition { of, fixed } => {
-                GenForm::Condition { of: of.map_atoms(f), fixed: fixed.map_atoms(f) }
-            }
+            GenForm::Condition { of, fixed } => GenForm::Condition { of: of.map_atoms(f), fixed: fixed.map_atoms(f) },
             GenForm::Predictive { of } => GenForm::Predictive { of: of.map_atoms(f) },
             GenForm::Marginal { of, keep, by } => {
                 GenForm::Marginal { of: of.map_atoms(f), keep: keep.clone(), by: by.map_atoms(f) }

@@ -319,9 +319,13 @@ impl Checker {
             }
             (Val::Fn(_), None) => {
                 self.report(
-                    Diagnostic::error("E0204", by.proposal_span, "`normalize` proposes whole traces: there is nothing to propose from")
-                        .label("a function of a trace")
-                        .fix("give a generative function: `importance(q(), n: 5)`"),
+                    Diagnostic::error(
+                        "E0204",
+                        by.proposal_span,
+                        "`normalize` proposes whole traces: there is nothing to propose from",
+                    )
+                    .label("a function of a trace")
+                    .fix("give a generative function: `importance(q(), n: 5)`"),
                 );
                 return None;
             }

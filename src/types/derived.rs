@@ -132,7 +132,8 @@ impl Checker {
             parts.push(part);
         }
         let text = self.guide_text(&name.text, family, &parts, &offset);
-        self.parse_guide(name, family, model, module, text, &offset)
+        let guide = self.parse_guide(name, family, model, module, text, &offset)?;
+        Some(DerivedGuide { exact: outcome.run.inexact.is_none(), ..guide })
     }
 
     fn parse_guide(
@@ -190,6 +191,7 @@ impl Checker {
             params: family.params.iter().map(|p| format!("{}_{}", name.text, p.name.text)).collect(),
             unpack: format!("{}_unpack", name.text),
             latents,
+            exact: true,
         })
     }
 

@@ -368,7 +368,8 @@ impl Checker {
     /// `_ ~ g by s`: one site of all of `g`, which must have a density.
     fn whole_function(&mut self, g: &GenVal, by: &Expr) {
         let asked = Asked { by: "the strategy", place: None };
-        let fine = self.require(g, Property::Normalized, by.span, asked) & self.require(g, Property::Exact, by.span, asked);
+        let fine =
+            self.require(g, Property::Normalized, by.span, asked) & self.require(g, Property::Exact, by.span, asked);
         if fine {
             self.unsupported(by.span, "a strategy for a whole generative function");
         }

@@ -49,7 +49,9 @@ impl Checker {
         match &g.form {
             GenForm::Declared | GenForm::Item { .. } => None,
             GenForm::Condition { of, fixed } => self.conditioned(g, of, fixed, how, given),
-            GenForm::Predictive { of } => self.run_given(&of.within(g.frozen), how, Given { predictive: true, ..given }),
+            GenForm::Predictive { of } => {
+                self.run_given(&of.within(g.frozen), how, Given { predictive: true, ..given })
+            }
             GenForm::Marginal { of, keep, by } => {
                 let (how, fixed) = self.whole_trace(g, how, given)?;
                 let outcome = self.marginal(g, of, keep, by, how)?;
@@ -269,11 +271,15 @@ impl Checker {
             let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int);
             if !base_ok || v.dims.len() != t.dims.len() {
                 self.report(
-                    Diagnostic::error("E0401", *own, format!("`{}` is {found} in the proposal, but {target} in `{}`", e.path, scheme.of_name()))
-                        .label("proposes another type")
-                        .also(e.span, "sampled here")
-                        .also(p.span, "proposed here")
-                        .fix(format!("propose `{}` from a distribution over {target}", e.path)),
+                    Diagnostic::error(
+                        "E0401",
+                        *own,
+                        format!("`{}` is {found} in the proposal, but {target} in `{}`", e.path, scheme.of_name()),
+                    )
+                    .label("proposes another type")
+                    .also(e.span, "sampled here")
+                    .also(p.span, "proposed here")
+                    .fix(format!("propose `{}` from a distribution over {target}", e.path)),
                 );
                 continue;
             }
@@ -288,12 +294,16 @@ impl Checker {
                     "particles outside have weight zero, and the logarithm of a sum of none is minus infinity"
                 };
                 self.report(
-                    Diagnostic::error("E0303", *own, format!("the proposal samples `{}` on {found}, but it lies in {target}", e.path))
-                        .label(format!("proposed on {found}"))
-                        .also(p.span, format!("on {found}"))
-                        .also(e.span, format!("on {target}"))
-                        .note(note)
-                        .fix(format!("propose `{}` from a distribution on {target}", e.path)),
+                    Diagnostic::error(
+                        "E0303",
+                        *own,
+                        format!("the proposal samples `{}` on {found}, but it lies in {target}", e.path),
+                    )
+                    .label(format!("proposed on {found}"))
+                    .also(p.span, format!("on {found}"))
+                    .also(e.span, format!("on {target}"))
+                    .note(note)
+                    .fix(format!("propose `{}` from a distribution on {target}", e.path)),
                 );
             }
         }
@@ -333,7 +343,13 @@ impl Checker {
     }
 
     /// K particles, one of which is chosen by weight. The index is a site with a strategy.
-    fn chosen_particle(&mut self, scheme: &Scheme<'_>, proposal: &GenVal, types: Outcome, how: &How) -> Option<Outcome> {
+    fn chosen_particle(
+        &mut self,
+        scheme: &Scheme<'_>,
+        proposal: &GenVal,
+        types: Outcome,
+        how: &How,
+    ) -> Option<Outcome> {
         let sampled = self.run_gen(proposal, how.clone())?;
         self.must_simulate(&sampled, scheme.by.proposal_span, "the proposal");
         let values = trace(&sampled.entries, None);

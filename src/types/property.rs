@@ -67,9 +67,7 @@ impl Checker {
                 format!("`{name}` must have an exact density here"),
                 "use an objective that takes an estimated density (ELBO, IWELBO), or marginalise by `enumerate`",
             ),
-            Property::Whole => {
-                ("E0306", format!("`{name}` must not be subsampled here"), "use a plate without `by`")
-            }
+            Property::Whole => ("E0306", format!("`{name}` must not be subsampled here"), "use a plate without `by`"),
         };
         let mut d = Diagnostic::error(code, span, message)
             .label(format!("{} asks for `{}`", asked.by, property.name()))
@@ -78,7 +76,9 @@ impl Checker {
             d = d.also(at, "asked for here");
         }
         if property == Property::Exact {
-            d = d.note("the logarithm of an estimated density is not an unbiased estimate, nor is its derivative a score");
+            d = d.note(
+                "the logarithm of an estimated density is not an unbiased estimate, nor is its derivative a score",
+            );
         }
         self.report(d.fix(fix));
         false

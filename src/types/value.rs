@@ -357,7 +357,9 @@ pub enum GenForm {
 #[derive(Clone, Debug)]
 pub enum Algorithm {
     /// Exact sums.
-    Enumerate { span: Span },
+    Enumerate {
+        span: Span,
+    },
     Importance(Importance),
 }
 
