@@ -6,7 +6,7 @@ use super::call::ArgVal;
 use super::combinator::{is_kept, quoted};
 use super::context::{Checker, Frame, How};
 use super::generative::{Entry, Given, Outcome};
-use super::value::{Algorithm, Base, Env, GenForm, GenVal, Importance, Kind, Mode, Num, Record, Support, Val};
+use super::value::{Algorithm, Base, Edge, Env, GenForm, GenVal, Importance, Kind, Mode, Num, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Expr, ExprKind, Stmt, StmtKind};
@@ -115,6 +115,7 @@ impl Checker {
         if types.run.later.iter().any(|(n, _)| n == "?") {
             return None;
         }
+        self.must_be_whole(&types, g.span);
         let paths: Vec<String> = types.entries.iter().map(|e| e.path.clone()).collect();
         let shown = self.trace_text(&types.entries);
         let whose = format!("`{}`", types.run.name);
@@ -286,9 +287,9 @@ impl Checker {
             for (a, b) in v.dims.iter().zip(&t.dims) {
                 self.same_size(a, b, *own, &format!("`{}` in the proposal and where it is wanted", e.path));
             }
-            let (inside, covered) = (self.contained(v, t), self.contained(t, v));
-            if inside == Some(false) || covered == Some(false) {
-                let note = if covered == Some(false) {
+            let (beyond, missed) = (self.exceeds(v, t), self.exceeds(t, v));
+            if beyond || missed {
+                let note = if missed {
                     "what the proposal never samples is missing from the estimate, which is then biased"
                 } else {
                     "particles outside have weight zero, and the logarithm of a sum of none is minus infinity"
@@ -310,11 +311,24 @@ impl Checker {
         Some(())
     }
 
+    /// Some value of `a` surely lies outside the interval of `b`.
+    fn exceeds(&self, a: &Num, b: &Num) -> bool {
+        if self.contained(a, b) == Some(false) {
+            return true;
+        }
+        let above = |x: &Option<Edge>, y: &Option<Edge>| match (x, y) {
+            (Some(x), Some(y)) => self.at_most(&x.value, &y.value) == Some(false),
+            _ => false,
+        };
+        above(&b.support.lower(), &a.support.lower()) || above(&a.support.upper(), &b.support.upper())
+    }
+
     fn normalized(&mut self, scheme: &Scheme<'_>, how: How) -> Option<Outcome> {
         let types = self.run_gen(&scheme.of, How::Type)?;
         if types.run.later.iter().any(|(n, _)| n == "?") {
             return None;
         }
+        self.must_be_whole(&types, scheme.g.span);
         let proposal = self.proposal(scheme.by, None, scheme.g.frozen)?;
         self.covers(scheme, &proposal, &types.entries)?;
         let mut outcome = match how {
@@ -415,7 +429,7 @@ impl Scheme<'_> {
 pub fn trace(entries: &[Entry], sampled: Option<Span>) -> Record {
     let mut record = Record { fields: Vec::new(), sampled };
     for e in entries {
-        record.set_path(&e.path, e.value.clone());
+        record.set_path(&e.path, e.traced(e.value.clone()));
     }
     record
 }

@@ -83,6 +83,9 @@ impl Checker {
     fn print_function(&self, word: &str, name: &str, outcome: &Outcome, out: &mut String) {
         let normalized = if outcome.run.unnormalized.is_none() { "normalized, " } else { "" };
         let exact = if outcome.run.inexact.is_none() { "exact, " } else { "" };
-        let _ = writeln!(out, "{word} {name}: {} ({normalized}{exact}whole)", self.trace_text(&outcome.entries));
+        let whole = if self.subsampled_by(&outcome.run).is_none() { "whole" } else { "" };
+        let properties = format!("{normalized}{exact}{whole}");
+        let properties = properties.trim_end_matches(", ");
+        let _ = writeln!(out, "{word} {name}: {} ({properties})", self.trace_text(&outcome.entries));
     }
 }

@@ -1,13 +1,14 @@
 //! Distributions and bijectors as values (`log_prob(d, x)`, `draw(d)`, `forward(b, x)`), and `simulate`, `log_density`.
 
 use super::call::ArgVal;
-use super::context::{Checker, How, with_batch};
+use super::condition::Condition;
+use super::context::{Checker, How, Run, with_batch};
 use super::generative::{Entry, Outcome};
 use super::particles::trace;
 use super::poly::Poly;
 use super::value::{Base, DistVal, Env, GenVal, Kind, Num, Record, Support, Val};
 use crate::base::source::Span;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::syntax::tree::ItemKind;
 use std::rc::Rc;
 
@@ -157,7 +158,7 @@ impl Checker {
                 kind.join(&x.value.kind());
                 if let (Val::Num(v), Val::Num(t)) = (&x.value, &whole) {
                     if v.estimate.is_some() {
-                        self.nonlinear(x.span, &format!("the argument of `{name}`"));
+                        self.nonlinear(&v.estimate, x.span, &format!("the argument of `{name}`"));
                     }
                     let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int);
                     if !base_ok || v.dims.len() != t.dims.len() {
@@ -210,7 +211,7 @@ impl Checker {
         kind.join(&x.value.kind());
         if let (Val::Num(v), Val::Num(s)) = (&x.value, source) {
             if v.estimate.is_some() {
-                self.nonlinear(x.span, "transformed");
+                self.nonlinear(&v.estimate, x.span, "transformed");
             }
             if v.dims.len() != s.dims.len() || v.base == Base::Bool {
                 let (a, t) = (self.describe_num(v), self.describe_num(s));
@@ -224,11 +225,11 @@ impl Checker {
                 }
             }
         }
-        // The body is checked with the item; here only what it depends on matters.
         if b.item.is_some() && !self.has_member(&first.value, name) {
             self.report(Diagnostic::error("E0309", span, format!("the bijector has no `{name}`")).label("here"));
         }
-        let _ = env;
+        // Evaluated for what it asks of its argument (that it be free, say); its type is the declared one.
+        self.own_member(&first.value, name, vec![x.value.clone()], span, env);
         let out = target.map(&mut |n| Num { sym: None, ..n.clone().with_kind(&kind) });
         if name == "forward" { Val::Tuple(vec![out, Val::Num(Num::real().with_kind(&kind))]) } else { out }
     }
@@ -255,7 +256,7 @@ impl Checker {
         let record = trace(&outcome.entries, Some(self.user_span(span)));
         let density = match &outcome.run.point {
             Some((span, name)) => Val::Absent { name: name.clone(), span: *span },
-            None => lq(outcome.run.density),
+            None => density(&outcome.run),
         };
         if outcome.run.later.iter().any(|(n, _)| n == "?") {
             return Val::Tuple(vec![Val::Unknown, density]);
@@ -288,7 +289,7 @@ impl Checker {
             Val::Unit => Record::default(),
             Val::Unknown => {
                 return match self.run_gen(&gen_value, How::Type) {
-                    Some(outcome) => result(outcome.run.density),
+                    Some(outcome) => density(&outcome.run),
                     None => result(Kind::default()),
                 };
             }
@@ -312,7 +313,7 @@ impl Checker {
         if let Some((place, name)) = outcome.run.point.clone() {
             self.no_density(span, place, &name);
         }
-        result(outcome.run.density)
+        density(&outcome.run)
     }
 
     pub fn no_density(&mut self, span: Span, place: Span, name: &str) {
@@ -334,19 +335,24 @@ impl Checker {
         }
         let given = record.paths();
         let wanted: Vec<&Entry> = outcome.entries.iter().collect();
-        let missing: Vec<String> =
-            wanted.iter().filter(|e| record.get_path(&e.path).is_none()).map(|e| format!("`{}`", e.path)).collect();
+        let never = |e: &&&Entry| self.guaranteed(&e.presence.not());
+        let missing: Vec<String> = wanted
+            .iter()
+            .filter(|e| record.get_path(&e.path).is_none() && !never(e))
+            .map(|e| format!("`{}`", e.path))
+            .collect();
         let extra: Vec<String> =
             given.iter().filter(|p| !wanted.iter().any(|e| e.path == **p)).map(|p| format!("`{p}`")).collect();
         if missing.is_empty() && extra.is_empty() {
             for e in wanted {
-                if let (Some(Val::Num(v)), Val::Num(t)) = (record.get_path(&e.path), &e.value)
+                if let (Some(Val::Num(v)), Val::Num(t)) = (record.get_path(&e.path).map(Val::bare), &e.value)
                     && v.dims.len() == t.dims.len()
                 {
                     for (a, b) in v.dims.clone().iter().zip(&t.dims) {
                         self.same_size(a, b, span, &format!("`{}` in the trace and in `{}`", e.path, outcome.run.name));
                     }
                 }
+                self.same_presence(e, record, &outcome.run.name, span);
             }
             return;
         }
@@ -384,4 +390,39 @@ impl Checker {
         };
         self.report(d);
     }
+
+    /// An optional address must have one condition in the trace and where it is scored.
+    fn same_presence(&mut self, e: &Entry, record: &Record, name: &str, span: Span) {
+        let given = match record.get_path(&e.path) {
+            Some(Val::Optional(o)) => o.presence.clone(),
+            // In a trace that is written out, what is not looked at may stand.
+            Some(_) if record.sampled.is_none() => return,
+            Some(_) => Condition::TRUE,
+            None => return,
+        };
+        if self.equivalent(&given, &e.presence) {
+            return;
+        }
+        // A condition that was refused has no expression; its error is enough.
+        let refused = self.findings.iter().any(|f| f.diagnostic.severity == Severity::Error);
+        if refused && (given.is_opaque() || e.presence.is_opaque()) {
+            return;
+        }
+        let who = if record.sampled.is_some() { "the guide" } else { "the trace" };
+        self.report(
+            Diagnostic::error("E0414", span, format!("`{}` is present under different conditions", e.path))
+                .label("the two do not fit together")
+                .also(e.span, format!("sampled here {}", e.presence.clause()))
+                .note(format!("in `{name}` it is present {}", e.presence.clause()))
+                .note(format!("in {who} it is present {}", given.clause()))
+                .note("conditions are compared as expressions of addresses, arguments and data")
+                .fix("give it the same condition in both; one that is not a comparison of these goes into a `fn` that both call"),
+        );
+    }
+}
+
+/// The log density of a run: an estimate if a subsampled plate adds to it.
+fn density(run: &Run) -> Val {
+    let estimate = (!run.sources.is_empty()).then(|| run.sources.clone());
+    Val::Num(Num { estimate, ..Num::real().with_kind(&run.density) })
 }

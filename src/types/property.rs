@@ -40,11 +40,14 @@ impl Property {
     }
 
     /// Where and why a function lacks it.
-    fn fault(self, outcome: &Outcome) -> Option<(Span, String)> {
+    fn fault(self, checker: &Checker, outcome: &Outcome) -> Option<(Span, String)> {
         match self {
             Property::Normalized => outcome.run.unnormalized.clone(),
             Property::Exact => outcome.run.inexact.clone(),
-            Property::Whole => None,
+            Property::Whole => {
+                let (name, place) = checker.subsampled_by(&outcome.run)?;
+                Some((place, format!("a step goes through some rows of `{name}` only")))
+            }
         }
     }
 }
@@ -54,7 +57,7 @@ impl Checker {
     pub fn require(&mut self, g: &GenVal, property: Property, span: Span, asked: Asked) -> bool {
         let (outcome, _) = self.quietly(|c| c.run_gen(g, How::Type));
         let Some(outcome) = outcome else { return true };
-        let Some((place, why)) = property.fault(&outcome) else { return true };
+        let Some((place, why)) = property.fault(self, &outcome) else { return true };
         let name = &outcome.run.name;
         let (code, message, fix) = match property {
             Property::Normalized => (
@@ -67,7 +70,11 @@ impl Checker {
                 format!("`{name}` must have an exact density here"),
                 "use an objective that takes an estimated density (ELBO, IWELBO), or marginalise by `enumerate`",
             ),
-            Property::Whole => ("E0306", format!("`{name}` must not be subsampled here"), "use a plate without `by`"),
+            Property::Whole => (
+                "E0320",
+                format!("`{name}` must be whole here: its log density is an estimate"),
+                "leave `by` out of the plate, or apply the objective to each row: `sum(for i in rows { … })`",
+            ),
         };
         let mut d = Diagnostic::error(code, span, message)
             .label(format!("{} asks for `{}`", asked.by, property.name()))
@@ -114,6 +121,24 @@ impl Checker {
                     self.require(&g, property, span, Asked { by: "the objective", place: Some(a.value.span) });
                 }
             }
+        }
+    }
+
+    /// A weight is an exponential of a log density, which an estimate of that would bias.
+    pub fn must_be_whole(&mut self, outcome: &Outcome, span: Span) {
+        if let Some((name, place)) = self.subsampled_by(&outcome.run) {
+            let function = &outcome.run.name;
+            self.report(
+                Diagnostic::error(
+                    "E0320",
+                    span,
+                    format!("particles of `{function}` cannot be weighed: `{name}` is subsampled"),
+                )
+                .label("weighs whole traces")
+                .also(place, "a step goes through some rows only")
+                .note("a weight is the exponential of a log density, and that of an estimate is biased")
+                .fix(format!("leave `by` out of `plate {name}`, or marginalise inside a row")),
+            );
         }
     }
 
