@@ -27,6 +27,7 @@ pub struct Model {
     /// Of the objective's program and its data; 0 unless it was asked for.
     pub(super) fingerprint: u64,
     outputs: Vec<f64>,
+    epoch: usize,
     log_joint: Option<(Box<dyn Executable>, Vec<f64>)>,
     draws: Option<Drawing>,
     quantities: Vec<QuantityName>,
@@ -134,6 +135,7 @@ impl Model {
             particles,
             fingerprint,
             outputs,
+            epoch: compile::epoch(&found.program),
             log_joint,
             draws,
             quantities,
@@ -305,6 +307,10 @@ impl Bound for Model {
             *g = self.sign * x;
         }
         (self.sign * self.outputs[0], status)
+    }
+
+    fn epoch(&self) -> usize {
+        self.epoch
     }
 
     fn latent_len(&self) -> usize {
