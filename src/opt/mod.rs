@@ -7,7 +7,6 @@ pub mod simplify;
 mod algebra;
 mod forwarding;
 
-pub mod batch;
 pub mod cse;
 pub mod dce;
 pub mod distribute;
@@ -63,8 +62,6 @@ pub const BEFORE_AD: &[Pass] = &[
     FLATTEN,
     Pass { name: "simplify", run: simplify_before },
     LIFT,
-    Pass { name: "batch", run: batch::batch },
-    DCE,
     FUSE,
     Pass { name: "simplify", run: simplify_before },
     CSE,
