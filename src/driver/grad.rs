@@ -33,6 +33,8 @@ pub struct GradReport {
     pub gradient: Vec<(String, Estimate)>,
     /// The objective draws no random number: its value and gradient are exact.
     pub exact: bool,
+    /// The part of the gradient's variance that each address' own noise makes.
+    pub variance_by_site: Vec<(String, f64)>,
 }
 
 /// The gradient of `expr`. A deterministic objective is evaluated once, with errors of zero.
@@ -76,6 +78,19 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> 
                 .note(format!("sample {} with seed {} replays it", bad.stream.step, bad.stream.seed)),
         ])
     })?;
+    let variance_by_site = if exact || samples < 2 {
+        Vec::new()
+    } else {
+        super::variance::by_site(
+            session,
+            &found.derived,
+            &found.addresses,
+            &params,
+            &memory,
+            options.seed,
+            options.backend,
+        )?
+    };
     let fix = |e: Estimate| if exact { Estimate { mean: e.mean, mcse: 0.0 } } else { e };
     let names = found.params.iter().flat_map(|(name, shape)| scalar_names(name, shape));
     Ok(GradReport {
@@ -83,6 +98,7 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> 
         samples,
         gradient: names.zip(estimate.gradient.into_iter().map(fix)).collect(),
         exact,
+        variance_by_site,
     })
 }
 

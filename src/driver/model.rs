@@ -69,8 +69,7 @@ pub fn memory(session: &Session<'_>, program: &Program, space: Space) -> Result<
             Space::Constrained => {
                 let made = programs::constrained_params(&session.bound, &name).map_err(|d| session.refuse(d))?;
                 let data = session.data_of(&made);
-                let mut run =
-                    compile::executable(&made, &data, Backend::Interpreter).map_err(|d| session.refuse(d))?;
+                let mut run = compile::executable(&made, &data, Backend::Interpreter).map_err(|d| session.refuse(d))?;
                 let mut out = vec![0.0; run.output_len()];
                 let params: &[f64] = if run.param_len() == 0 { &[] } else { &free };
                 let tuned: &[f64] = if run.tuned_len() == 0 { &[] } else { &free };
@@ -85,6 +84,10 @@ pub fn memory(session: &Session<'_>, program: &Program, space: Space) -> Result<
 /// What a fit line becomes before it is compiled: kept for timing and printing.
 pub struct Objective {
     pub program: Program,
+    /// Before it is differentiated.
+    pub derived: Program,
+    /// Addresses of its sites by the number of their draws.
+    pub addresses: std::collections::BTreeMap<u32, String>,
     pub params: Vec<(String, Vec<usize>)>,
 }
 
@@ -97,10 +100,11 @@ pub fn objective<'a>(
 ) -> Result<Objective, Refusal> {
     let options = Options { space, particles, params: Vec::new() };
     let sited = programs::objective(&session.bound, expr, &options).map_err(|d| session.refuse(d))?;
+    let addresses = super::variance::addresses(&sited);
     let derived = compile::derived(sited).map_err(|d| session.refuse(d))?;
-    let program = compile::with_gradient(derived).map_err(|d| session.refuse(d))?;
+    let program = compile::with_gradient(derived.clone()).map_err(|d| session.refuse(d))?;
     let params = param_shapes(&program);
-    Ok(Objective { program, params })
+    Ok(Objective { program, derived, addresses, params })
 }
 
 impl Model {

@@ -6,10 +6,10 @@
 //! loops by tables of marginals ([`super::marginal`]), all others by their own coefficients in place.
 //! A plate of N sites costs N rows, a chain of T sites T tables.
 
+use super::fresh::{self, Fresh, Shot};
 use super::marginal::Chain;
 use super::memory::Keeper;
 use super::pull::{Element, Env, Interrupt, Pull, Pulled, Scope, Task, apply_export, unravel, unsupported};
-use super::fresh::{self, Fresh, Shot};
 use super::{Deriver, JOINT_LIMIT, Site, TABLE_LIMIT, oneshot, tree};
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Block, Collector, For, Stmt, Type, Var};
@@ -509,7 +509,13 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
     }
 
     /// Second pass: the sum over the values of `set` of the task's terms.
-    pub(crate) fn expectation(&mut self, analysed: &Analysed, set: &BTreeSet<usize>, task: &Task, env: &Env) -> Pulled<Atom> {
+    pub(crate) fn expectation(
+        &mut self,
+        analysed: &Analysed,
+        set: &BTreeSet<usize>,
+        task: &Task,
+        env: &Env,
+    ) -> Pulled<Atom> {
         let mut globals: Vec<Element> = Vec::new();
         let mut anchors: Vec<usize> = Vec::new();
         let mut locals: Vec<usize> = Vec::new();

@@ -45,7 +45,11 @@ fn site_shoots(site: &Site) -> bool {
 impl Fresh {
     /// `tabulated`: sites that are weighed by tables, which no call may enter. `held`: draws that must be shared.
     pub(crate) fn of(stmts: &[Stmt], sites: &[Site], tabulated: &[bool], held: &HashSet<Var>) -> Fresh {
-        let none = Fresh { draws: vec![HashSet::new(); sites.len()], dependent: vec![HashSet::new(); sites.len()], ..Fresh::default() };
+        let none = Fresh {
+            draws: vec![HashSet::new(); sites.len()],
+            dependent: vec![HashSet::new(); sites.len()],
+            ..Fresh::default()
+        };
         if !sites.iter().any(site_shoots) {
             return none;
         }
@@ -59,11 +63,8 @@ impl Fresh {
                 if places.get(&draw).is_none_or(|&p| p < here) {
                     continue;
                 }
-                let dependent = fresh
-                    .by_draw
-                    .entry(draw)
-                    .or_insert_with(|| tree::taint(stmts, HashSet::from([draw])))
-                    .clone();
+                let dependent =
+                    fresh.by_draw.entry(draw).or_insert_with(|| tree::taint(stmts, HashSet::from([draw]))).clone();
                 if form_reads(site, &dependent) {
                     continue;
                 }
@@ -146,7 +147,8 @@ pub(crate) fn tabulated(stmts: &[Stmt], sites: &[Site], tainted: &HashSet<Var>) 
     let mut fits: Vec<bool> = sites
         .iter()
         .map(|s| {
-            s.form.after.is_empty() && matches!(&s.form.calls[..], [c] if c.primal.is_some() && c.stopped.is_none() && c.extents.len() == 1
+            s.form.after.is_empty()
+                && matches!(&s.form.calls[..], [c] if c.primal.is_some() && c.stopped.is_none() && c.extents.len() == 1
                 && !shoots(&s.form, c) && c.args.iter().all(|a| !tree::is_tainted(tainted, *a)))
         })
         .collect();
@@ -156,17 +158,13 @@ pub(crate) fn tabulated(stmts: &[Stmt], sites: &[Site], tainted: &HashSet<Var>) 
     let defs = definitions::Definitions::of(stmts);
     let loop_of = |s: &Site| s.sample.results.first().and_then(|&r| defs.loop_around(r));
     loop {
-        let others: HashSet<Var> = sites
-            .iter()
-            .zip(&fits)
-            .filter(|(_, f)| !**f)
-            .flat_map(|(s, _)| s.sample.results.iter().copied())
-            .collect();
+        let others: HashSet<Var> =
+            sites.iter().zip(&fits).filter(|(_, f)| !**f).flat_map(|(s, _)| s.sample.results.iter().copied()).collect();
         let reached = tree::taint(stmts, others);
         let mut changed = false;
         for (k, site) in sites.iter().enumerate() {
-            let with_other = loop_of(site)
-                .is_some_and(|l| sites.iter().zip(&fits).any(|(s, f)| !f && loop_of(s) == Some(l)));
+            let with_other =
+                loop_of(site).is_some_and(|l| sites.iter().zip(&fits).any(|(s, f)| !f && loop_of(s) == Some(l)));
             if fits[k] && (form_reads(site, &reached) || with_other) {
                 fits[k] = false;
                 changed = true;

@@ -95,6 +95,16 @@ impl Deriver<'_> {
         }
         let (one_shot, mut several): (Vec<Site>, Vec<Site>) =
             sites.into_iter().partition(|s| oneshot::is_one_shot(&s.form));
+        // What a site remembers is made of values of its terms: where these are sums over other sites' values, so is it.
+        let values = |sites: &[Site]| sites.iter().flat_map(|s| s.sample.results.iter().copied()).collect();
+        let summed = tree::tainted_terms(&stmts, &tree::taint(&stmts, values(&several)));
+        let (joint, one_shot): (Vec<Site>, Vec<Site>) = one_shot.into_iter().partition(|s| {
+            !s.form.after.is_empty()
+                && !tree::has_samples(&s.form.stmts)
+                && !tree::tainted_terms(&stmts, &tree::taint(&stmts, values(std::slice::from_ref(s))))
+                    .is_disjoint(&summed)
+        });
+        several.extend(joint);
         let stmts = self.eliminate_one_shot(stmts, one_shot, &mut several)?;
         self.eliminate_several(stmts, several)
     }

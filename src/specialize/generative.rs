@@ -21,6 +21,8 @@ use std::rc::Rc;
 pub(super) enum Mode<'a> {
     Simulate,
     Draw,
+    /// Every site by its distribution's path.
+    Path,
     Density(Value<'a>),
 }
 
@@ -180,8 +182,8 @@ impl<'a> Machine<'a> {
             }
         }
         if let Some(g) = self.maybe_gen(&v, value.span)? {
-            if by.is_some() {
-                return unsupported(stmt.span, "a strategy for a whole generative function");
+            if by.is_some() && matches!(mode, Mode::Simulate) && self.sites_form == SiteForm::Keep {
+                return self.sample_whole(&g, stmt, address, &indices, traced, by, env);
             }
             return self.sample_gen(&g, address, &indices, mode, traced, env, stmt.span);
         }
@@ -214,7 +216,7 @@ impl<'a> Machine<'a> {
             return Ok(());
         }
         let strategy = self.strategy_call(stmt.id, by, env, stmt.span)?;
-        let plain = matches!(mode, Mode::Draw) || self.sites_form == SiteForm::Draw;
+        let plain = matches!(mode, Mode::Draw | Mode::Path) || self.sites_form == SiteForm::Draw;
         let mut site_type = None;
         if let Some(t) = ty {
             site_type = Some(self.eval_type(t, env)?);
@@ -223,6 +225,7 @@ impl<'a> Machine<'a> {
             strategy: if plain { None } else { strategy },
             address: self.written(stmt, address),
             indices: self.address_indices.iter().chain(&indices).copied().collect(),
+            path: matches!(mode, Mode::Path),
             span: stmt.span,
         };
         let d = self.widened(&d, site_type.as_ref())?;
@@ -329,6 +332,61 @@ impl<'a> Machine<'a> {
                 }
                 if !matches!(run.value, Value::Unit) {
                     // What an indexed child returns is not kept: reading it is refused, not answered by its trace.
+                    env.bind(n, if indices.is_empty() { run.value } else { Value::Unit });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A generative function as one site over its traces.
+    #[expect(clippy::too_many_arguments, reason = "what a sample statement consists of")]
+    fn sample_whole(
+        &mut self,
+        g: &Rc<Gen<'a>>,
+        stmt: &'a Stmt,
+        address: &'a Address,
+        indices: &[Atom],
+        traced: bool,
+        by: Option<&'a Expr>,
+        env: &mut Env<'a>,
+    ) -> R<()> {
+        let span = stmt.span;
+        let site = Site {
+            strategy: self.strategy_call(stmt.id, by, env, span)?,
+            address: self.written(stmt, address),
+            indices: self.address_indices.iter().chain(indices).copied().collect(),
+            path: false,
+            span,
+        };
+        let number = self.fresh_site();
+        let (trace, _) = self.site(&super::dist::whole(g), &site, number, false)?;
+        // Its density at what was sampled, and what it returns then.
+        let run = self.run_gen(g, Mode::Density(trace.clone()), span)?;
+        if traced {
+            self.score(run.score);
+        }
+        let name = match address {
+            Address::Named { name, .. } => Some(name.text.as_str()),
+            Address::Splice(_) => None,
+        };
+        match (name, &trace) {
+            (None, Value::Record(fields)) => {
+                for (n, v) in fields.iter() {
+                    if traced {
+                        self.add_piece(n, &[], v.clone(), span)?;
+                    } else {
+                        return unsupported(span, "`_ ~` in an `expect`");
+                    }
+                }
+                Ok(())
+            }
+            (None, _) => refuse(span, "a trace is a record"),
+            (Some(n), _) => {
+                if traced {
+                    self.add_piece(n, indices, trace, span)?;
+                }
+                if !matches!(run.value, Value::Unit) {
                     env.bind(n, if indices.is_empty() { run.value } else { Value::Unit });
                 }
                 Ok(())
@@ -458,7 +516,7 @@ impl<'a> Machine<'a> {
             Some(call) => self.emit_sample(dist, call, site, number)?,
             None => {
                 let before = self.drawing.replace((number, 0));
-                let x = self.draw(dist, site.span);
+                let x = if site.path { self.path(dist, site.span) } else { self.draw(dist, site.span) };
                 self.drawing = before;
                 x?
             }
@@ -522,17 +580,7 @@ impl<'a> Machine<'a> {
         let atoms: Vec<Atom> = results.iter().map(|&v| v.into()).collect();
         self.stmts.push(CoreStmt::Sample(Sample { results, site: number, entry, args, index }));
         let value = self.rebuild(&template, &mut atoms.into_iter());
-        if let TypeValue::Leaf(leaf) = &event {
-            match &value {
-                Value::Scalar(a) => self.learn_support(*a, &leaf.support),
-                Value::Array(array) => {
-                    if let super::value::Repr::Core(a) = &array.repr {
-                        self.learn_support(*a, &leaf.support);
-                    }
-                }
-                _ => {}
-            }
-        }
+        self.learn_type(&value, &event);
         debug_assert!(shape_of(&value).len() == event.rank() || !matches!(event, TypeValue::Leaf(_)));
         Ok(value)
     }
@@ -595,6 +643,8 @@ pub(super) struct Site<'a> {
     pub address: String,
     /// Indices of the address, those of enclosing children first.
     pub indices: Vec<Atom>,
+    /// Without a strategy: by the distribution's path.
+    pub path: bool,
     pub span: Span,
 }
 

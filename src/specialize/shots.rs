@@ -194,13 +194,7 @@ impl<'a> Machine<'a> {
     }
 
     /// An operation on arrays of results and of reals, element by element.
-    pub(super) fn estimates_binary(
-        &mut self,
-        op: BinaryOp,
-        l: &Value<'a>,
-        r: &Value<'a>,
-        span: Span,
-    ) -> R<Value<'a>> {
+    pub(super) fn estimates_binary(&mut self, op: BinaryOp, l: &Value<'a>, r: &Value<'a>, span: Span) -> R<Value<'a>> {
         let extents_of = |v: &Value<'a>| match v {
             Value::Estimates(e) => e.extents.clone(),
             other => shape_of(other),

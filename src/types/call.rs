@@ -197,7 +197,8 @@ impl Checker {
                 );
             }
         }
-        Val::Num(Num { estimate: Some(vec![source]), kind: arg.value.kind(), ..Num::real() })
+        let kind = self.without_memory(&arg.value.kind());
+        Val::Num(Num { estimate: Some(vec![source]), kind, ..Num::real() })
     }
 
     /// Arguments are bound to parameters in `inner`, the callee's scope. False if the call makes no sense.
@@ -347,6 +348,7 @@ impl Checker {
                 let (sizes, args) = split_bindings(&inner, &d.sizes, &d.params);
                 Val::Dist(Rc::new(DistVal {
                     item: Some(id),
+                    whole: None,
                     name: d.name.text.clone(),
                     args,
                     sizes,
@@ -461,6 +463,11 @@ impl Checker {
     pub fn has_member(&self, owner: &Val, name: &str) -> bool {
         match owner {
             // Of a declared type only: it may have anything.
+            Val::Dist(d) if d.whole.is_some() => match name {
+                "log_prob" | "draw" => true,
+                "path" => d.whole.as_ref().is_some_and(|w| w.pathless.is_none()),
+                _ => false,
+            },
             Val::Dist(d) if d.item.is_none() => true,
             Val::Bijector(b) if b.item.is_none() => true,
             _ => self.member_arity(owner, name).is_some(),

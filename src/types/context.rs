@@ -102,6 +102,8 @@ pub struct Run {
     pub unnormalized: Option<(Span, String)>,
     /// The first site whose distribution has no density.
     pub point: Option<(Span, String)>,
+    /// The first site whose distribution has no `path`.
+    pub pathless: Option<(Span, String)>,
     /// What is observed: address and place.
     pub observed: Vec<(String, Span)>,
     /// Kinds of addresses as far as known, for reads before the last piece.
@@ -140,6 +142,10 @@ pub struct Checker {
     pub globals: HashMap<ItemId, Val>,
     /// Strategy of each sample statement without `by`.
     pub strategies: HashMap<NodeId, String>,
+    /// Why each preferred strategy before the chosen one was not possible, by statement: (strategy, reason).
+    pub reasons: HashMap<NodeId, Vec<(String, String)>>,
+    /// The first error of what was tried quietly.
+    pub muted_first: Option<String>,
     /// How many of the preferred strategies a statement has tried in vain.
     pub rejected: HashMap<NodeId, usize>,
     pub biased: BTreeMap<String, ()>,
@@ -182,6 +188,8 @@ impl Checker {
             ranges: HashMap::new(),
             globals: HashMap::new(),
             strategies: HashMap::new(),
+            reasons: HashMap::new(),
+            muted_first: None,
             rejected: HashMap::new(),
             biased: BTreeMap::new(),
             depth: 0,
@@ -250,6 +258,7 @@ impl Checker {
         if self.mute > 0 {
             if diagnostic.severity == Severity::Error {
                 self.muted += 1;
+                self.muted_first.get_or_insert_with(|| diagnostic.message.clone());
             }
             return;
         }

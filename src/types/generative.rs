@@ -6,8 +6,9 @@ use super::annotation::named;
 use super::block::any_stmt;
 use super::context::{Checker, Frame, How, Piece, Run, Site, with_batch};
 use super::poly::Poly;
+use super::strategy::on_hull;
 use super::tiling::Fault;
-use super::value::{DistVal, Env, GenVal, Kind, Mode, Num, Record, Support, Val};
+use super::value::{DistVal, Env, GenVal, Kind, Mode, Num, Record, Support, Val, Whole};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Address, Expr, ItemKind, NodeId, Stmt, StmtKind, TypeExpr};
@@ -72,6 +73,7 @@ impl Checker {
             density: Kind::default(),
             unnormalized: None,
             point: None,
+            pathless: None,
             observed: Vec::new(),
             kinds: std::collections::BTreeMap::new(),
             templates: std::collections::BTreeMap::new(),
@@ -274,11 +276,8 @@ impl Checker {
                 }
                 match source {
                     Val::Gen(g) => {
-                        if let Some(by) = by {
-                            self.unsupported(by.span, "a strategy for a whole generative function");
-                            return;
-                        }
-                        self.child(&g, "", &[], &[], stmt);
+                        let kind = by.map(|by| self.whole(&g, by, "_", stmt, env));
+                        self.child(&g, "", &[], &[], stmt, kind);
                     }
                     Val::Dist(d) => self.splice_dist(&d, by, stmt, env),
                     Val::Unknown => self.mark_unknown(),
@@ -298,11 +297,8 @@ impl Checker {
                 };
                 match source {
                     Val::Gen(g) => {
-                        if let Some(by) = by {
-                            self.unsupported(by.span, "a strategy for a whole generative function");
-                            return;
-                        }
-                        self.child(&g, &name.text, &pieces, &at, stmt);
+                        let kind = by.map(|by| self.whole(&g, by, &name.text, stmt, env));
+                        self.child(&g, &name.text, &pieces, &at, stmt, kind);
                     }
                     Val::Dist(d) => {
                         let value = self.site(&d, &name.text, &pieces, &at, ty, by, stmt, env);
@@ -478,6 +474,12 @@ impl Checker {
                     .fix(format!("write it: `{path}: real ~ …`")),
             );
         }
+        if !self.has_member(&Val::Dist(d.clone()), "path")
+            && let Some(run) = self.runs.last_mut()
+            && run.pathless.is_none()
+        {
+            run.pathless = Some((stmt.span, path.to_owned()));
+        }
         if d.item.is_some() && !self.can_draw(d) {
             let reason = format!("`{}` cannot be drawn from", d.name);
             self.unnormalized(stmt.span, reason);
@@ -533,9 +535,45 @@ impl Checker {
         value
     }
 
+    /// The kind of what a strategy for a whole generative function passes on; reports what is wrong with it there.
+    fn whole(&mut self, g: &Rc<GenVal>, by: &Expr, name: &str, stmt: &Stmt, env: &mut Env) -> Kind {
+        let (outcome, _) = self.quietly(|c| c.run_gen(g, How::Type));
+        let Some(outcome) = outcome else { return Kind::default() };
+        let function = outcome.run.name.clone();
+        if let Some((place, why)) = outcome.run.unnormalized.clone() {
+            self.report(
+                Diagnostic::error("E0306", stmt.span, format!("`{function}` cannot be one site: it is not normalized"))
+                    .label("a strategy for all of it")
+                    .also(place, why)
+                    .note("a strategy for a whole function treats it as one distribution over its traces, which needs a density that integrates to one")
+                    .fix("give each of its sites a strategy instead"),
+            );
+            return Kind::default();
+        }
+        let mut event = Record::default();
+        for e in &outcome.entries {
+            event.set_path(&e.path, self.freed(&e.value));
+        }
+        let d = Rc::new(DistVal {
+            item: None,
+            whole: Some(Whole { pathless: outcome.run.pathless.clone() }),
+            name: function,
+            args: g.args.clone(),
+            sizes: g.sizes.clone(),
+            batch: Vec::new(),
+            event: Val::Record(event),
+            span: stmt.span,
+        });
+        self.strategy(&d, Some(by), stmt, name, env)
+    }
+
     /// `addr ~ child(args)`: its addresses nest; the binding is its return value.
-    fn child(&mut self, g: &Rc<GenVal>, name: &str, pieces: &[Piece], at: &[Poly], stmt: &Stmt) {
+    /// With `as_site`, the function is one site, whose strategy passes on values of this kind.
+    fn child(&mut self, g: &Rc<GenVal>, name: &str, pieces: &[Piece], at: &[Poly], stmt: &Stmt, as_site: Option<Kind>) {
+        let simulated = matches!(self.how(), Some(How::Simulate));
+        let as_site = as_site.filter(|_| simulated);
         let how = match self.how().cloned().unwrap_or(How::Type) {
+            How::Simulate if as_site.is_some() => How::Type,
             How::Density(trace) if name.is_empty() => How::Density(trace),
             How::Density(trace) => match trace.get(name) {
                 Some(value) => match element_at(value, at) {
@@ -563,6 +601,7 @@ impl Checker {
             }
             return;
         };
+        let relaxed = as_site.as_ref().is_some_and(|k| self.relaxed_origin(k).is_some());
         let Some(run) = self.runs.last_mut() else { return };
         let token = run.token;
         run.density.join(&outcome.run.density);
@@ -571,6 +610,9 @@ impl Checker {
         }
         if run.point.is_none() {
             run.point = outcome.run.point.clone();
+        }
+        if run.pathless.is_none() {
+            run.pathless = outcome.run.pathless.clone();
         }
         run.observed.extend(outcome.run.observed.clone());
         if outcome.run.later.iter().any(|(n, _)| n == "?") {
@@ -589,7 +631,10 @@ impl Checker {
                 }))
                 .collect();
             // The child's addresses are known here by the parent's names.
-            let element = rename_token(&entry.element, outcome.run.token, token);
+            let mut element = rename_token(&entry.element, outcome.run.token, token);
+            if let Some(kind) = &as_site {
+                element = on_kind(&if relaxed { on_hull(&element) } else { element }, kind);
+            }
             let kind = element.kind();
             run.kinds.entry(path.clone()).or_default().join(&kind);
             run.templates.insert(path.clone(), (whole.len(), element.clone()));
@@ -608,6 +653,10 @@ impl Checker {
             let value = match outcome.result {
                 Val::Unit => Val::Record(Record::default()),
                 other => rename_token(&other, outcome.run.token, token),
+            };
+            let value = match &as_site {
+                Some(kind) => add_kind(&value, kind),
+                None => value,
             };
             run.templates.insert(name.to_owned(), (pieces.len(), value.clone()));
             run.bindings.push(Site {
@@ -641,6 +690,11 @@ impl Checker {
             .collect();
         format!("{{ {} }}", fields.join(", "))
     }
+}
+
+/// A value with another kind.
+fn on_kind(value: &Val, kind: &Kind) -> Val {
+    value.map(&mut |n| n.clone().with_kind(kind))
 }
 
 fn substitute_bounds(value: &Val, by: &[(String, Poly)]) -> Val {

@@ -19,7 +19,7 @@ struct Found {
 impl Checker {
     /// The kind of the value that a site's strategy passes on; reports what is wrong with it there.
     pub fn strategy(&mut self, d: &Rc<DistVal>, by: Option<&Expr>, stmt: &Stmt, name: &str, env: &mut Env) -> Kind {
-        if d.item.is_none() {
+        if d.item.is_none() && d.whole.is_none() {
             return Kind::default();
         }
         // The image of another distribution is sampled through it.
@@ -50,6 +50,9 @@ impl Checker {
                     )
                     .label("not found");
                     let known = self.strategy_names(d, env.module);
+                    if d.whole.is_some() && !known.contains(&wanted) {
+                        report = report.note("a strategy for a whole generative function is one for any distribution, such as a score function");
+                    }
                     if let Some(near) = super::names::nearest(&wanted, known.iter().map(String::as_str)) {
                         report = report.fix(format!("did you mean `{near}`?"));
                     } else if !known.is_empty() {
@@ -73,10 +76,16 @@ impl Checker {
         // When nothing is left the first one that is valid stands, so that the error says what is wrong with it.
         for from in [first, 0] {
             for (number, candidate) in candidates.iter().enumerate().skip(from) {
-                let Some(found) = self.find_strategy(candidate, d, env.module) else { continue };
+                let Some(found) = self.find_strategy(candidate, d, env.module) else {
+                    self.not_possible(stmt.id, candidate, format!("`{}` has no such strategy", d.name));
+                    continue;
+                };
+                let before = self.muted_first.take();
                 let (_, errors) =
                     self.quietly(|c| c.apply_strategy(&found, d, Vec::new(), stmt.span, stmt, name, true));
+                let why = std::mem::replace(&mut self.muted_first, before);
                 if errors > 0 {
+                    self.not_possible(stmt.id, candidate, why.unwrap_or_default());
                     continue;
                 }
                 if !self.stuck.contains(&stmt.id) {
@@ -105,6 +114,15 @@ impl Checker {
                 .fix("write the strategy, `by …`, to see why it does not apply"),
         );
         Kind::default()
+    }
+
+    /// Notes why a preferred strategy does not serve a site.
+    pub fn not_possible(&mut self, id: crate::syntax::tree::NodeId, strategy: &str, why: String) {
+        let reasons = self.reasons.entry(id).or_default();
+        match reasons.iter_mut().find(|(s, _)| s == strategy) {
+            Some(known) => known.1 = why,
+            None => reasons.push((strategy.to_owned(), why)),
+        }
     }
 
     fn find_strategy(&self, name: &str, d: &Rc<DistVal>, module: super::program::ModuleId) -> Option<Found> {
@@ -276,6 +294,7 @@ impl Checker {
             }
             (None, _) => Rc::new(DistVal {
                 item: None,
+                whole: None,
                 name: "d".to_owned(),
                 args: Vec::new(),
                 sizes: Vec::new(),
@@ -333,7 +352,7 @@ impl Checker {
 }
 
 /// A value anywhere in the hull of a support.
-fn on_hull(event: &Val) -> Val {
+pub fn on_hull(event: &Val) -> Val {
     event.map(&mut |n| Num {
         base: Base::Real,
         support: if n.base == Base::Bool { Support::interval(Some(0.0), Some(1.0)) } else { n.support.clone() },
