@@ -3,7 +3,7 @@
 
 use super::Refusal;
 use super::compile::{self, Backend};
-use super::model::{initial, objective};
+use super::model::{initial, memory, objective};
 use super::session::{Session, param_shapes, scalar_names};
 use crate::diagnostic::Diagnostic;
 use crate::inference::gradient::gradient_estimate;
@@ -45,8 +45,9 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> 
     let samples = if exact { 1 } else { options.samples };
     let mut out = vec![0.0; run.output_len()];
     let n = params.len();
+    let memory = memory(session, &found.program, Space::Constrained)?;
     let estimate = gradient_estimate(n, samples, options.seed, |stream, gradient| {
-        let status = run.step(&params, &[], &[], stream, &mut out);
+        let status = run.step(&params, &memory.tuned, &memory.state, stream, &mut out);
         gradient.copy_from_slice(&out[1..=n]);
         (out[0], status)
     })

@@ -21,8 +21,10 @@ pub mod elements;
 pub mod factor;
 pub mod fresh;
 pub mod marginal;
+mod memory;
 pub mod oneshot;
 pub mod pull;
+mod results;
 pub mod tree;
 pub mod values;
 
@@ -30,7 +32,7 @@ pub mod values;
 mod tests;
 
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Block, Program, Sample, Stmt, Var};
+use crate::ir::core::{Atom, Block, Program, Role, Sample, Stmt, Var};
 use crate::specialize::sites::{Sites, StrategyForm};
 use std::collections::HashSet;
 
@@ -39,12 +41,17 @@ pub const JOINT_LIMIT: usize = 4096;
 /// The most entries of a table of one elimination step.
 pub const TABLE_LIMIT: usize = 1 << 20;
 
+/// Name of the output that tuned parameters minimise.
+pub const LEARN: &str = "learn";
+
 /// State of one derivation.
 pub(crate) struct Deriver<'a> {
     pub program: Program,
     pub sites: &'a mut dyn Sites,
     /// Terms whose value is identically zero (they carry derivatives only).
     pub zero_terms: HashSet<Var>,
+    /// What sites remember and learn.
+    pub remembered: Vec<memory::Remembered>,
 }
 
 /// A site whose strategy has been evaluated.
@@ -56,16 +63,25 @@ pub(crate) struct Site {
 
 /// Eliminates every site of `program`. The result's first output is the value of the objective: the sum of all terms.
 pub fn derive(program: Program, sites: &mut dyn Sites) -> Result<Program, Vec<Diagnostic>> {
-    let mut d = Deriver { program, sites, zero_terms: HashSet::new() };
+    let mut d = Deriver { program, sites, zero_terms: HashSet::new(), remembered: Vec::new() };
     let step = std::mem::take(&mut d.program.step);
     let stmts = d.region(step.stmts).map_err(|e| vec![e])?;
-    let (stmts, total) = d.total(stmts, &|_, _| true);
+    let (mut stmts, total) = d.total(stmts, &|_, _| true);
+    let (learn, next) = d.memories(&mut stmts).map_err(|e| vec![e])?;
     let mut results = vec![total];
     results.extend(step.results);
-    d.program.step = Block { stmts, results };
-    if d.program.outputs.len() < d.program.step.results.len() {
+    if d.program.outputs.len() < results.len() {
         d.program.outputs.insert(0, "value".to_owned());
     }
+    if d.program.inputs_of(Role::Tuned).next().is_some() {
+        results.push(learn);
+        d.program.outputs.push(LEARN.to_owned());
+    }
+    for (name, atom) in next {
+        results.push(atom);
+        d.program.outputs.push(name);
+    }
+    d.program.step = Block { stmts, results };
     Ok(d.program)
 }
 
@@ -107,14 +123,6 @@ impl Deriver<'_> {
         let mut sites = Vec::new();
         for sample in samples {
             let form = self.sites.strategy(&mut self.program, &sample)?;
-            if !form.next.is_empty() {
-                let about = self.sites.describe(sample.entry);
-                return Err(Diagnostic::error(
-                    "E0290",
-                    about.span,
-                    format!("strategy `{}` keeps state, which is not supported yet", about.strategy),
-                ));
-            }
             sites.push(Site { sample, form });
         }
         Ok(sites)

@@ -10,10 +10,10 @@ use super::types::{TypeValue, shape_of};
 use super::value::{Dist, Env, Gen, Strategy, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Block as CoreBlock, Collector, Sample, Stmt as CoreStmt, Type, Var};
+use crate::ir::core::{Atom, Block as CoreBlock, Collector, Sample, Scalar, Stmt as CoreStmt, Type, Var};
 use crate::ir::op::Op;
 use crate::specialize::sites::SiteDescription;
-use crate::syntax::tree::{Address, Block, Expr, ExprKind, ItemKind, NodeId, Stmt, TypeExpr};
+use crate::syntax::tree::{Address, Block, ContinuationKind, Expr, ExprKind, ItemKind, NodeId, Stmt, TypeExpr};
 use crate::types::program::ModuleId;
 use std::rc::Rc;
 
@@ -222,6 +222,7 @@ impl<'a> Machine<'a> {
         let site = Site {
             strategy: if plain { None } else { strategy },
             address: self.written(stmt, address),
+            indices: self.address_indices.iter().chain(&indices).copied().collect(),
             span: stmt.span,
         };
         let d = self.widened(&d, site_type.as_ref())?;
@@ -301,7 +302,11 @@ impl<'a> Machine<'a> {
             (Mode::Density(trace), Some(n)) => Mode::Density(self.trace_value(trace, n, indices, span)?),
             (other, _) => other.clone(),
         };
-        let run = self.run_gen(g, inner, span)?;
+        let before = self.address_indices.len();
+        self.address_indices.extend_from_slice(indices);
+        let run = self.run_gen(g, inner, span);
+        self.address_indices.truncate(before);
+        let run = run?;
         self.score(run.score);
         match name {
             None => {
@@ -475,9 +480,15 @@ impl<'a> Machine<'a> {
     ) -> R<Value<'a>> {
         let strategy = self.resolve_strategy(dist, call)?;
         let event = self.event_type(dist)?;
+        let relaxed = strategy.item.kind == ContinuationKind::Relaxed;
         let template = self.template(&event);
+        // A relaxed value lies anywhere in the hull of the support.
+        let template = if relaxed { self.on_hull(&template)? } else { template };
         let mut types: Vec<Type> = Vec::new();
         leaf_types(&event, &mut types);
+        if relaxed {
+            types.iter_mut().for_each(|t| t.scalar = Scalar::Real);
+        }
         let mut vars: Vec<Var> = Vec::new();
         Value::Dist(dist.clone()).vars(&mut vars);
         for (_, v) in &strategy.args {
@@ -499,6 +510,7 @@ impl<'a> Machine<'a> {
             own,
             types,
             vars: vars.clone(),
+            kept: self.memory_loops(&site.indices),
             description: SiteDescription {
                 address: site.address.clone(),
                 strategy: call.name.to_owned(),
@@ -523,6 +535,30 @@ impl<'a> Machine<'a> {
         }
         debug_assert!(shape_of(&value).len() == event.rank() || !matches!(event, TypeValue::Leaf(_)));
         Ok(value)
+    }
+
+    fn on_hull(&mut self, v: &Value<'a>) -> R<Value<'a>> {
+        Ok(match v {
+            Value::Tuple(items) => {
+                let items: R<Vec<Value<'a>>> = items.iter().map(|v| self.on_hull(v)).collect();
+                Value::Tuple(items?.into())
+            }
+            Value::Record(fields) => {
+                let fields: R<Vec<(String, Value<'a>)>> =
+                    fields.iter().map(|(n, v)| Ok((n.clone(), self.on_hull(v)?))).collect();
+                Value::record(fields?)
+            }
+            other => self.with_scalar(other, Scalar::Real)?,
+        })
+    }
+
+    /// Positions of the loops around that index an address, but for those over plates.
+    fn memory_loops(&self, indices: &[Atom]) -> Vec<usize> {
+        let bases: Vec<Var> = indices.iter().filter_map(|&a| self.affine(a).0).collect();
+        let plate = |v: Var| self.open.iter().any(|o| o.index == v && o.plate);
+        (0..self.loops.len())
+            .filter(|&p| self.loops[p].0.var().is_some_and(|v| bases.contains(&v) && !plate(v)))
+            .collect()
     }
 
     /// The strategy item: the distribution's own before those in scope.
@@ -557,6 +593,8 @@ pub(super) struct Site<'a> {
     /// `None`: a plain draw.
     pub strategy: Option<StrategyCall<'a>>,
     pub address: String,
+    /// Indices of the address, those of enclosing children first.
+    pub indices: Vec<Atom>,
     pub span: Span,
 }
 

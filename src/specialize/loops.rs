@@ -39,6 +39,8 @@ struct Clause<'a> {
     over: Option<Value<'a>>,
     /// Addresses that the body samples.
     samples: Rc<[&'a str]>,
+    /// Over a plate.
+    plate: bool,
 }
 
 /// State to go back to when a loop is tried another way.
@@ -134,7 +136,7 @@ impl<'a> Machine<'a> {
             ForRange::Range { from, to } => {
                 let a = self.range_end(from, env)?;
                 let b = self.range_end(to, env)?;
-                Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples })
+                Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples, plate: false })
             }
             ForRange::In(e) => {
                 if let ExprKind::Call { callee, args } = &e.kind
@@ -147,16 +149,23 @@ impl<'a> Machine<'a> {
                 }
                 match self.expr(e, env)? {
                     Value::Range(a, b) => {
-                        Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples })
+                        let plate = self.names_plate(e, env);
+                        Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples, plate })
                     }
                     Value::Array(array) => {
                         let extent = array.shape[0];
-                        Ok(Clause { name, from: 0, extent, over: Some(Value::Array(array)), samples })
+                        Ok(Clause { name, from: 0, extent, over: Some(Value::Array(array)), samples, plate: false })
                     }
                     other => refuse(span, format!("a range or an array is gone through, this is {}", other.kind())),
                 }
             }
         }
+    }
+
+    fn names_plate(&self, e: &Expr, env: &Env<'a>) -> bool {
+        let ExprKind::Name(n) = &e.kind else { return false };
+        let item = self.checked.items.resolve(env.module, n).filter(|_| env.local(n).is_none());
+        item.is_some_and(|id| matches!(self.checked.items.item(id).kind, crate::syntax::tree::ItemKind::Plate { .. }))
     }
 
     /// A bound of a range; inside a loop whose index it depends on, that loop must be written out.
@@ -195,9 +204,9 @@ impl<'a> Machine<'a> {
                     return infinite("is infinite or depends on values that are not known when data are bound");
                 };
                 let extent = usize::try_from(b as i64 - a as i64 + 1).unwrap_or(0);
-                Ok(Clause { name, from: a as i64, extent, over: None, samples })
+                Ok(Clause { name, from: a as i64, extent, over: None, samples, plate: false })
             }
-            Support::Bool => Ok(Clause { name, from: 0, extent: 2, over: None, samples }),
+            Support::Bool => Ok(Clause { name, from: 0, extent: 2, over: None, samples, plate: false }),
             Support::Real { .. } | Support::Named(..) => infinite("is infinite"),
         }
     }
@@ -363,7 +372,7 @@ impl<'a> Machine<'a> {
         let mut env = env.clone();
         for (clause, &(var, _)) in clauses.iter().zip(indices) {
             let frame = self.frames.last().map_or(0, |f| f.id);
-            self.open.push(OpenLoop { index: var, from: clause.from, frame, samples: clause.samples.clone() });
+            self.open.push(OpenLoop { index: var, from: clause.from, frame, samples: clause.samples.clone(), plate: clause.plate });
             let value = self.loop_value(clause, var.into(), span)?;
             env.bind(clause.name, value);
         }

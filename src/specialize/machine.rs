@@ -4,6 +4,7 @@
 //! Every operation goes through [`Machine::op`], which folds literals exactly as Core would compute them.
 
 use super::generative::Frame;
+use super::memory::Memory;
 use super::strategy::{CallRecord, Current, SiteEntry};
 use super::value::{Env, Known, Value};
 use crate::base::source::Span;
@@ -122,6 +123,8 @@ pub(super) struct OpenLoop<'a> {
     /// The frame it stands in, and the addresses that its body samples.
     pub frame: u32,
     pub samples: Rc<[&'a str]>,
+    /// Over a plate: its elements are alike.
+    pub plate: bool,
 }
 
 pub(super) struct Machine<'a> {
@@ -162,6 +165,10 @@ pub(super) struct Machine<'a> {
     pub depth_of_calls: usize,
     /// Form of the site's value, inside its strategy.
     pub current: Option<Current<'a>>,
+    /// Indices of the addresses of the children under evaluation.
+    pub address_indices: Vec<Atom>,
+    /// What that strategy keeps and learns.
+    pub memory: Memory<'a>,
     /// Whether its continuation detaches its argument (`k: free`).
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
@@ -200,6 +207,8 @@ impl<'a> Machine<'a> {
             forwards: Vec::new(),
             depth_of_calls: 0,
             current: None,
+            address_indices: Vec::new(),
+            memory: Memory::default(),
             detaches: false,
             hoists: true,
         }

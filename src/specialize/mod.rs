@@ -17,6 +17,7 @@ mod fold;
 mod generative;
 mod loops;
 pub mod machine;
+mod memory;
 mod native;
 mod param;
 mod product;

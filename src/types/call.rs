@@ -159,6 +159,10 @@ impl Checker {
                 if v.estimate.is_some() {
                     self.nonlinear(arg.span, "passed to the continuation");
                 }
+                let memory = self.memory_part(&v.kind);
+                if !memory.is_free() {
+                    self.memory_reaches(&memory, arg.span, "the value passed to the continuation");
+                }
                 let base_ok =
                     e.base == v.base || (e.base == super::value::Base::Real && v.base == super::value::Base::Int);
                 if !base_ok || e.dims.len() != v.dims.len() {

@@ -316,11 +316,7 @@ impl Checker {
             ItemKind::Const { .. } => {
                 self.global(id, false);
             }
-            ItemKind::Param { name, ty, init, tuned } => {
-                if *tuned {
-                    self.unsupported(item.span, "`tune`");
-                    return;
-                }
+            ItemKind::Param { name, ty, init, .. } => {
                 self.global(id, false);
                 env.mode = Mode::Sampler;
                 let value = self.expr(init, &mut env);

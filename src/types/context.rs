@@ -25,9 +25,13 @@ pub enum OriginKind {
         id: NodeId,
         strategy: String,
         chosen: bool,
+        /// It passes on values of the support's hull.
+        relaxed: bool,
     },
     /// A smooth argument of an item that is checked alone.
     Argument,
+    /// A state of a strategy: not smooth, but it may only reach what is stopped.
+    Memory,
 }
 
 /// A call under way.
@@ -156,6 +160,8 @@ pub struct Checker {
     pub in_strategy: u32,
     /// Greater than 0 in the condition of `continuous if`.
     pub joins: u32,
+    /// Greater than 0 under `next` and `learn`: results of the continuation are numbers there.
+    pub learning: u32,
 }
 
 impl Checker {
@@ -187,6 +193,7 @@ impl Checker {
             whole_division: 0,
             in_strategy: 0,
             joins: 0,
+            learning: 0,
         }
     }
 
@@ -496,7 +503,12 @@ impl Checker {
 
     /// Reports a smooth value where a free one is needed.
     pub fn must_be_free(&mut self, kind: &Kind, span: Span, what: &str, verb: &str) {
+        let kind = &self.without_memory(kind);
         if kind.is_free() || self.joins > 0 {
+            return;
+        }
+        if let Some(origin) = self.relaxed_origin(kind) {
+            self.relaxed_reaches(&origin, kind, span, what, verb);
             return;
         }
         let site = kind.0.iter().find(|o| matches!(self.origins[o.0 as usize].what, OriginKind::Site { .. }));
@@ -516,7 +528,7 @@ impl Checker {
                 origin.name,
                 self.fallback().map_or(String::new(), |s| format!(", e.g. `by {s}`"))
             )),
-            OriginKind::Param | OriginKind::Argument => Diagnostic::error(
+            OriginKind::Param | OriginKind::Argument | OriginKind::Memory => Diagnostic::error(
                 "E0302",
                 span,
                 format!("{what} on the parameter `{}`: the gradient would miss the jump", origin.name),

@@ -382,7 +382,7 @@ impl Checker {
                 let kind = self.strategy(d, by, stmt, &name, env);
                 let atom = format!("{name}@{}", self.fresh());
                 let whole = with_batch(&d.event, &d.batch);
-                named(&whole.map(&mut |n| n.clone().with_kind(&kind)), &atom)
+                self.passed(&named(&whole, &atom), &kind)
             }
             Val::Gen(_) => {
                 self.report(
@@ -438,7 +438,7 @@ impl Checker {
                     None => Val::Unknown,
                 },
                 How::Type | How::Simulate | How::Draw => {
-                    named(&target, &format!("{field}@{token}")).map(&mut |n| n.clone().with_kind(&kind))
+                    self.passed(&named(&target, &format!("{field}@{token}")), &kind)
                 }
             };
             let by_sym = match &value {
@@ -494,7 +494,7 @@ impl Checker {
             How::Type | How::Draw => named(&target, &atom),
             How::Simulate => {
                 let kind = self.strategy(d, by, stmt, path, env);
-                named(&target, &atom).map(&mut |n| n.clone().with_kind(&kind))
+                self.passed(&named(&target, &atom), &kind)
             }
             How::Density(trace) => match trace.get_path(path) {
                 Some(value) => {

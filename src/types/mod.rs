@@ -15,6 +15,7 @@ pub mod expression;
 pub mod generative;
 pub mod library;
 pub mod load;
+pub mod memory;
 pub mod names;
 pub mod native;
 pub mod operator;

@@ -80,11 +80,15 @@ impl Checker {
         let mut kind = l.kind.clone();
         kind.join(&r.kind);
         self.must_be_free(&kind, span, "a comparison", "this comparison");
-        result
+        let memory = self.memory_part(&kind);
+        result.map(&mut |n| n.clone().with_kind(&memory))
     }
 
     /// An estimate where only a number may stand.
     pub fn nonlinear(&mut self, span: Span, verb: &str) {
+        if self.learning > 0 {
+            return;
+        }
         let strategy = self.in_strategy > 0;
         let d = if strategy {
             Diagnostic::error("E0308", span, format!("a result of the continuation is {verb}: a strategy must be affine in it"))

@@ -164,7 +164,8 @@ impl Checker {
                     if v.estimate.is_some() {
                         self.nonlinear(x.span, &format!("the argument of `{name}`"));
                     }
-                    let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int);
+                    let relaxed = self.relaxed_origin(&v.kind).is_some();
+                    let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int) || relaxed;
                     if !base_ok || v.dims.len() != t.dims.len() {
                         let (a, b) = (self.describe_num(v), self.describe_num(t));
                         self.report(

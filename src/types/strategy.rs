@@ -2,7 +2,7 @@
 
 use super::call::ArgVal;
 use super::context::{Checker, Frame, OriginKind};
-use super::value::{Callable, DistVal, Env, Kind, Mode, Num, Val};
+use super::value::{Base, Callable, DistVal, Env, Kind, Mode, Num, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Arg, ContinuationKind, DistPattern, Expr, ExprKind, ItemKind, Stmt, StrategyItem};
@@ -192,42 +192,25 @@ impl Checker {
         if !self.bind_params(&mut env, &[], &s.params, args, span, &s.name.text, None) {
             return Kind::default();
         }
-        env.bind(&s.k.text, Val::Fn(Rc::new(Callable::Continuation { event: element.event.clone() })));
-        if s.kind == ContinuationKind::Relaxed {
-            self.unsupported(span, "a strategy with a relaxed continuation");
-            return Kind::default();
-        }
+        let event = if s.kind == ContinuationKind::Relaxed { on_hull(&element.event) } else { element.event.clone() };
+        env.bind(&s.k.text, Val::Fn(Rc::new(Callable::Continuation { event })));
         self.frames.push(Frame { span, name: s.name.text.clone(), item: None });
         self.in_strategy += 1;
         let value = self.block(&s.body, &mut env);
         self.in_strategy -= 1;
-        match &value {
-            Val::Num(n) if n.dims.is_empty() && n.base != super::value::Base::Bool => {}
-            Val::Unknown => {}
-            other => {
-                let place = s.body.value.as_ref().map_or(s.body.span, |v| v.span);
-                let found = self.describe(other);
-                self.report(
-                    Diagnostic::error(
-                        "E0308",
-                        place,
-                        format!("a strategy ends in an estimate made of results of the continuation, not in {found}"),
-                    )
-                    .label(format!("this is {found}")),
-                );
-            }
-        }
+        self.strategy_value(&value, s);
         self.frames.pop();
+        let relaxed = s.kind == ContinuationKind::Relaxed;
+        if s.kind != ContinuationKind::Smooth {
+            self.fixed_support(d, s, name, stmt.span);
+        }
         match s.kind {
-            ContinuationKind::Smooth => Kind::of(self.origin(
-                OriginKind::Site { id: stmt.id, strategy: s.name.text.clone(), chosen },
+            ContinuationKind::Smooth | ContinuationKind::Relaxed => Kind::of(self.origin(
+                OriginKind::Site { id: stmt.id, strategy: s.name.text.clone(), chosen, relaxed },
                 name,
                 stmt.span,
             )),
-            ContinuationKind::Free | ContinuationKind::Relaxed => {
-                self.fixed_support(d, s, name, stmt.span);
-                Kind::default()
-            }
+            ContinuationKind::Free => Kind::default(),
         }
     }
 
@@ -316,15 +299,25 @@ impl Checker {
             None => {}
         }
         self.assumed_params(&[], &s.params, &mut env, false);
-        env.bind(&s.k.text, Val::Fn(Rc::new(Callable::Continuation { event: d.event.clone() })));
+        let event = if s.kind == ContinuationKind::Relaxed { on_hull(&d.event) } else { d.event.clone() };
+        env.bind(&s.k.text, Val::Fn(Rc::new(Callable::Continuation { event })));
         self.in_strategy += 1;
         let value = self.block(&s.body, &mut env);
         self.in_strategy -= 1;
-        match &value {
-            Val::Num(n) if n.dims.is_empty() && n.base != super::value::Base::Bool => {}
+        self.strategy_value(&value, s);
+    }
+
+    /// What a strategy's body ends in.
+    fn strategy_value(&mut self, value: &Val, s: &StrategyItem) {
+        let place = s.body.value.as_ref().map_or(s.body.span, |v| v.span);
+        let memory = self.memory_part(&value.kind());
+        if !memory.is_free() {
+            self.memory_reaches(&memory, place, "the strategy's value");
+        }
+        match value {
+            Val::Num(n) if n.dims.is_empty() && n.base != Base::Bool => {}
             Val::Unknown => {}
             other => {
-                let place = s.body.value.as_ref().map_or(s.body.span, |v| v.span);
                 let found = self.describe(other);
                 self.report(
                     Diagnostic::error(
@@ -336,5 +329,23 @@ impl Checker {
                 );
             }
         }
+    }
+}
+
+/// A value anywhere in the hull of a support.
+fn on_hull(event: &Val) -> Val {
+    event.map(&mut |n| Num {
+        base: Base::Real,
+        support: if n.base == Base::Bool { Support::interval(Some(0.0), Some(1.0)) } else { n.support.clone() },
+        sym: None,
+        ..n.clone()
+    })
+}
+
+impl Checker {
+    /// A sampled value as the site's strategy passes it on.
+    pub fn passed(&self, value: &Val, kind: &Kind) -> Val {
+        let value = if self.relaxed_origin(kind).is_some() { on_hull(value) } else { value.clone() };
+        value.map(&mut |n| n.clone().with_kind(kind))
     }
 }
