@@ -69,8 +69,7 @@ pub fn memory(session: &Session<'_>, program: &Program, space: Space) -> Result<
             Space::Constrained => {
                 let made = programs::constrained_params(&session.bound, &name).map_err(|d| session.refuse(d))?;
                 let data = session.data_of(&made);
-                let mut run =
-                    compile::executable(&made, &data, Backend::Interpreter).map_err(|d| session.refuse(d))?;
+                let mut run = compile::executable(&made, &data, Backend::Interpreter).map_err(|d| session.refuse(d))?;
                 let mut out = vec![0.0; run.output_len()];
                 let params: &[f64] = if run.param_len() == 0 { &[] } else { &free };
                 let tuned: &[f64] = if run.tuned_len() == 0 { &[] } else { &free };

@@ -509,7 +509,13 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
     }
 
     /// Second pass: the sum over the values of `set` of the task's terms.
-    pub(crate) fn expectation(&mut self, analysed: &Analysed, set: &BTreeSet<usize>, task: &Task, env: &Env) -> Pulled<Atom> {
+    pub(crate) fn expectation(
+        &mut self,
+        analysed: &Analysed,
+        set: &BTreeSet<usize>,
+        task: &Task,
+        env: &Env,
+    ) -> Pulled<Atom> {
         let mut globals: Vec<Element> = Vec::new();
         let mut anchors: Vec<usize> = Vec::new();
         let mut locals: Vec<usize> = Vec::new();

@@ -285,8 +285,11 @@ impl Deriver<'_> {
                 At::Axis { .. } => false,
                 At::Any => true,
             });
-        let axes: Vec<usize> =
-            if known { (0..pattern.len()).filter(|&p| matches!(pattern[p], At::Index { .. })).collect() } else { Vec::new() };
+        let axes: Vec<usize> = if known {
+            (0..pattern.len()).filter(|&p| matches!(pattern[p], At::Index { .. })).collect()
+        } else {
+            Vec::new()
+        };
         let shape: Vec<usize> = axes.iter().map(|&p| loops[p].extent).collect();
         let own: Vec<usize> = around.iter().map(|a| a.extent).collect();
         let mut b = Builder::new(&mut self.program);
@@ -334,8 +337,7 @@ impl Deriver<'_> {
             })[0]
         } else {
             // The places of all elements first: a collector's index is one of the body's variables.
-            let indices: Vec<(Var, usize)> =
-                own.iter().map(|&n| (b.program.new_var(Type::INT, None), n)).collect();
+            let indices: Vec<(Var, usize)> = own.iter().map(|&n| (b.program.new_var(Type::INT, None), n)).collect();
             let at: Vec<Atom> = indices.iter().map(|&(v, _)| v.into()).collect();
             let before = std::mem::take(&mut b.stmts);
             let (inside, index) = place(&mut b, &at);
@@ -392,7 +394,11 @@ impl Deriver<'_> {
                     let shape = self.program.ty(state).shape.clone();
                     if self.program.atom_type(sum).shape != shape {
                         let about = self.sites.describe(r.entry);
-                        return Err(Diagnostic::error("E0390", about.span, "a state and its next value have different shapes"));
+                        return Err(Diagnostic::error(
+                            "E0390",
+                            about.span,
+                            "a state and its next value have different shapes",
+                        ));
                     }
                     let value = self.mean_or(stmts, sum, count, &memories, &shape, Some(state));
                     next.insert(state, value);
@@ -404,7 +410,8 @@ impl Deriver<'_> {
                     } else {
                         let mut b = Builder::new(&mut self.program);
                         let total = b
-                            .for_(&memories, vec![Collector::Sum { keep: Vec::new() }], |b, at| vec![b.read(each, at)])[0];
+                            .for_(&memories, vec![Collector::Sum { keep: Vec::new() }], |b, at| vec![b.read(each, at)])
+                            [0];
                         stmts.append(&mut b.stmts);
                         learn.push(total);
                     }
@@ -461,8 +468,11 @@ impl Deriver<'_> {
             let mean = b.op(Op::Div, &[s, safe]);
             b.op(Op::Select, &[some, mean, old])
         };
-        let result =
-            if shape.is_empty() { one(&mut b, &[]) } else { b.for_(shape, vec![Collector::Collect], |b, at| vec![one(b, at)])[0] };
+        let result = if shape.is_empty() {
+            one(&mut b, &[])
+        } else {
+            b.for_(shape, vec![Collector::Collect], |b, at| vec![one(b, at)])[0]
+        };
         stmts.append(&mut b.stmts);
         result
     }

@@ -2,9 +2,9 @@
 //! element and each call, the sum of the terms at the value passed, in the mean over all other such sites.
 
 use super::distribute::Enumeration;
+use super::fresh;
 use super::memory::Keeper;
 use super::pull::{Element, Interrupt, Pulled, Scope, Task};
-use super::fresh;
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, For, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;

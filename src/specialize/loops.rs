@@ -136,7 +136,14 @@ impl<'a> Machine<'a> {
             ForRange::Range { from, to } => {
                 let a = self.range_end(from, env)?;
                 let b = self.range_end(to, env)?;
-                Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples, plate: false })
+                Ok(Clause {
+                    name,
+                    from: a,
+                    extent: usize::try_from(b - a).unwrap_or(0),
+                    over: None,
+                    samples,
+                    plate: false,
+                })
             }
             ForRange::In(e) => {
                 if let ExprKind::Call { callee, args } = &e.kind
@@ -150,7 +157,14 @@ impl<'a> Machine<'a> {
                 match self.expr(e, env)? {
                     Value::Range(a, b) => {
                         let plate = self.names_plate(e, env);
-                        Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples, plate })
+                        Ok(Clause {
+                            name,
+                            from: a,
+                            extent: usize::try_from(b - a).unwrap_or(0),
+                            over: None,
+                            samples,
+                            plate,
+                        })
                     }
                     Value::Array(array) => {
                         let extent = array.shape[0];
@@ -372,7 +386,13 @@ impl<'a> Machine<'a> {
         let mut env = env.clone();
         for (clause, &(var, _)) in clauses.iter().zip(indices) {
             let frame = self.frames.last().map_or(0, |f| f.id);
-            self.open.push(OpenLoop { index: var, from: clause.from, frame, samples: clause.samples.clone(), plate: clause.plate });
+            self.open.push(OpenLoop {
+                index: var,
+                from: clause.from,
+                frame,
+                samples: clause.samples.clone(),
+                plate: clause.plate,
+            });
             let value = self.loop_value(clause, var.into(), span)?;
             env.bind(clause.name, value);
         }

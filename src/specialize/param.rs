@@ -53,8 +53,11 @@ impl<'a> Machine<'a> {
                 Ok(Value::record(fields?))
             }
             TypeValue::Tuple(items) => {
-                let items: R<Vec<Value<'a>>> =
-                    items.iter().enumerate().map(|(k, t)| self.param_value(role, &format!("{name}.{k}"), t, span)).collect();
+                let items: R<Vec<Value<'a>>> = items
+                    .iter()
+                    .enumerate()
+                    .map(|(k, t)| self.param_value(role, &format!("{name}.{k}"), t, span))
+                    .collect();
                 Ok(Value::Tuple(items?.into()))
             }
             TypeValue::Leaf(leaf) => self.role_leaf(role, name, leaf, span),

@@ -3,8 +3,8 @@
 
 use super::call::{Argument, env_of};
 use super::generative::Mode;
-use super::memory::Memory;
 use super::machine::{Fail, Machine, R, unsupported};
+use super::memory::Memory;
 use super::sites::{Call, SiteDescription, Sites, StrategyForm};
 use super::value::{Dist, Estimate, EstimateTerm, Estimates, Strategy, This, Value};
 use crate::base::source::Span;
@@ -58,7 +58,10 @@ fn not_affine<T>(span: Span, what: &str) -> R<T> {
 impl<'a> Machine<'a> {
     pub(super) fn call_continuation(&mut self, args: Vec<Argument<'a>>, span: Span) -> R<Value<'a>> {
         if self.memory.realising {
-            return unsupported(span, "a call of the continuation inside `next` or `learn` (bind it before: `let v = k(x)`)");
+            return unsupported(
+                span,
+                "a call of the continuation inside `next` or `learn` (bind it before: `let v = k(x)`)",
+            );
         }
         let Some(Current { types, .. }) = self.current.clone() else {
             return super::machine::refuse(span, "a continuation outside its strategy");
@@ -318,7 +321,8 @@ impl<'a> Machine<'a> {
         env.bind(&item.k.text, Value::Continuation);
         self.current = Some(Current { types, dist, address });
         let loops = &self.loops;
-        self.memory = Memory { kept: kept.iter().filter_map(|&p| loops.get(p).copied()).collect(), ..Memory::default() };
+        self.memory =
+            Memory { kept: kept.iter().filter_map(|&p| loops.get(p).copied()).collect(), ..Memory::default() };
         self.detaches = item.kind == ContinuationKind::Free;
         // What the body samples is a site of its own, with the body's rest in its continuation.
         env.frame = self.push_frame(Mode::Simulate, false);

@@ -72,8 +72,12 @@ impl Checker {
             other => {
                 let found = self.describe(other);
                 self.report(
-                    Diagnostic::error("E0316", init.span, format!("{what} is a real or an array of reals, not {found}"))
-                        .label(format!("this is {found}")),
+                    Diagnostic::error(
+                        "E0316",
+                        init.span,
+                        format!("{what} is a real or an array of reals, not {found}"),
+                    )
+                    .label(format!("this is {found}")),
                 );
                 Val::Unknown
             }
@@ -101,8 +105,12 @@ impl Checker {
                     if n.base == Base::Bool || n.dims.len() != old.dims.len() {
                         let (a, b) = (self.describe_num(&old), self.describe_num(n));
                         self.report(
-                            Diagnostic::error("E0316", value.span, format!("`{}` is {a}, its next value {b}", name.text))
-                                .label(format!("this is {b}")),
+                            Diagnostic::error(
+                                "E0316",
+                                value.span,
+                                format!("`{}` is {a}, its next value {b}", name.text),
+                            )
+                            .label(format!("this is {b}")),
                         );
                         return;
                     }
