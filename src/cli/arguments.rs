@@ -106,6 +106,9 @@ pub struct Fit {
     /// Write draws, parameters and a record of the run into this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Go on from the run in this folder, written by `--out`: the same bits as one run that was not interrupted.
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<PathBuf>,
     /// Further data after `--data`: `--data a.json b.json`.
     #[arg(hide = true, value_name = "DATA")]
     pub more_data: Vec<String>,

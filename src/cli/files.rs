@@ -4,6 +4,8 @@ use crate::data::json::{flatten, read_object};
 use crate::data::raw::Cell;
 use crate::diagnostic::Diagnostic;
 use crate::driver::grad::Settings;
+use crate::inference::fit::Outcome;
+use crate::inference::saved::Saved;
 use crate::inference::summary::Draws;
 use crate::runtime::executable::Array;
 use serde_json::Value;
@@ -59,23 +61,44 @@ fn array(name: &str, value: &Value) -> Result<Array, Diagnostic> {
 /// Draws written to a file: more add size, not knowledge.
 const MAX_DRAWS: usize = 10_000;
 
-/// Writes `draws.csv`, `parameters.json` and `run.json` into a folder, which is made if need be. Returns their paths.
-pub fn write_fit(folder: &Path, draws: &Draws, parameters: &Value, record: &Value) -> io::Result<Vec<PathBuf>> {
+/// What `--resume` reads.
+const RESUME: &str = "resume.bin";
+
+/// Writes `draws.csv`, `parameters.json`, `run.json` and `resume.bin` into a folder, which is made if need be. Returns their
+/// paths.
+pub fn write_fit(folder: &Path, outcome: &Outcome, parameters: &Value, record: &Value) -> io::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder)?;
     let mut written = Vec::new();
-    let mut write = |name: &str, text: String| {
+    let draws = &outcome.draws;
+    let mut write = |name: &str, bytes: Vec<u8>| {
         let path = folder.join(name);
-        std::fs::write(&path, text)?;
+        std::fs::write(&path, bytes)?;
         written.push(path);
         io::Result::Ok(())
     };
     if draws.count() > 0 {
-        write("draws.csv", draws_csv(draws))?;
+        write("draws.csv", draws_csv(draws).into_bytes())?;
     }
     let pretty = |value: &Value| serde_json::to_string_pretty(value).map(|t| t + "\n").map_err(io::Error::other);
-    write("parameters.json", pretty(parameters)?)?;
-    write("run.json", pretty(record)?)?;
+    write("parameters.json", pretty(parameters)?.into_bytes())?;
+    write("run.json", pretty(record)?.into_bytes())?;
+    if let Some(saved) = &outcome.saved {
+        write(RESUME, saved.to_bytes())?;
+    }
     Ok(written)
+}
+
+/// Seed and state of the run in a folder.
+pub fn read_run(folder: &Path) -> Result<(u64, Saved), Diagnostic> {
+    let refuse = |why: String| {
+        Diagnostic::bare("E0525", format!("`{}` is no run that can go on: {why}", folder.display()))
+            .fix("name the folder of an earlier `provi fit … --out FOLDER`")
+    };
+    let read = |name: &str| std::fs::read(folder.join(name)).map_err(|e| refuse(format!("{name}: {e}")));
+    let record: Value = serde_json::from_slice(&read("run.json")?).map_err(|e| refuse(format!("run.json: {e}")))?;
+    let seed = record.get("seed").and_then(Value::as_u64).ok_or_else(|| refuse("run.json has no seed".to_string()))?;
+    let saved = Saved::from_bytes(&read(RESUME)?).ok_or_else(|| refuse(format!("{RESUME} is damaged")))?;
+    Ok((seed, saved))
 }
 
 /// CSV in the layout of CmdStan: `lp__` and `log_weight__`, then scalars as `theta.1` (that layout counts from 1).

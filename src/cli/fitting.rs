@@ -11,6 +11,7 @@ use crate::driver::fit::{FitOptions, FitReport, run};
 use crate::driver::session::Session;
 use crate::inference::verdict::FitStatus;
 use crate::types::program::Checked;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub fn fit(arguments: &Fit, output: &Output, started: Instant) -> Exit {
@@ -18,13 +19,23 @@ pub fn fit(arguments: &Fit, output: &Output, started: Instant) -> Exit {
         Ok(backend) => backend,
         Err(message) => return output.usage(&message),
     };
+    let resumed = match arguments.resume.as_deref().map(files::read_run).transpose() {
+        Ok(resumed) => resumed,
+        Err(error) => return output.refusal(&Refusal { diagnostics: vec![error], sources: Arc::default() }),
+    };
+    let (seed, resume) = match resumed {
+        Some((seed, saved)) => (seed, Some(saved)),
+        None => (arguments.run.seed, None),
+    };
     let options = FitOptions {
-        seed: arguments.run.seed,
+        seed,
         max_steps: arguments.steps,
         particles: arguments.particles,
         optimiser: arguments.optimiser.clone(),
         draws: arguments.draws,
         backend,
+        keep: arguments.out.is_some(),
+        resume,
     };
     if options.particles == Some(0) || options.max_steps == Some(0) || options.draws == 0 {
         return output.usage("`--particles`, `--steps` and `--draws` are at least 1");
@@ -48,13 +59,14 @@ pub fn fit(arguments: &Fit, output: &Output, started: Instant) -> Exit {
     let outcome = run(&session, &options, &mut bar);
     bar.finish();
     match outcome {
-        Ok(found) => finish(arguments, &opened, &session, &found, output, started),
+        Ok(found) => finish(arguments, seed, &opened, &session, &found, output, started),
         Err(refusal) => output.refusal(&refusal),
     }
 }
 
 fn finish(
     arguments: &Fit,
+    seed: u64,
     opened: &Opened,
     session: &Session<'_>,
     found: &FitReport,
@@ -63,20 +75,19 @@ fn finish(
 ) -> Exit {
     let outcome = &found.outcome;
     let seconds = started.elapsed().as_secs_f64();
-    let substitute = found.substitute.as_deref();
-    let object = report::fit_json(outcome, seconds, &found.warnings, substitute);
+    let object = report::fit_json(found, seconds);
     if let Some(folder) = &arguments.out {
         let mut record = object.clone();
         if let Some(map) = record.as_object_mut() {
             map.insert("program".to_string(), serde_json::json!(arguments.file.display().to_string()));
             map.insert("data".to_string(), serde_json::json!(opened.data_files));
-            map.insert("seed".to_string(), serde_json::json!(arguments.run.seed));
-            map.insert("particles".to_string(), serde_json::json!(found.particles));
+            map.insert("seed".to_string(), serde_json::json!(seed));
+            map.insert("particles".to_string(), serde_json::json!(found.particles.first()));
             map.insert("version".to_string(), serde_json::json!(env!("CARGO_PKG_VERSION")));
             map.insert("trace".to_string(), serde_json::json!(outcome.trace));
         }
         let parameters = report::parameters_json(&outcome.parameters);
-        if let Err(error) = files::write_fit(folder, &outcome.draws, &parameters, &record) {
+        if let Err(error) = files::write_fit(folder, outcome, &parameters, &record) {
             output.refusal(
                 &session.refuse(vec![Diagnostic::bare(
                     "E0513",
@@ -86,7 +97,7 @@ fn finish(
             return Exit::Wrong;
         }
     }
-    output.result(|| report::fit_text(outcome, seconds, &found.warnings, substitute), || object);
+    output.result(|| report::fit_text(found, seconds), || object);
     match outcome.status {
         FitStatus::Converged => Exit::Fine,
         FitStatus::StepLimit | FitStatus::Untrustworthy => Exit::Untrustworthy,

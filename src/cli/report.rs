@@ -1,7 +1,7 @@
 //! Results as text and as JSON, from plain values.
 
 use crate::driver::claims::TestReport;
-use crate::inference::fit::Outcome;
+use crate::driver::fit::FitReport;
 use crate::inference::summary::{Estimate, QuantitySummary};
 use crate::inference::verdict::FitStatus;
 use serde_json::{Map, Value, json};
@@ -114,7 +114,8 @@ pub fn parameters_json(list: &[(String, f64)]) -> Value {
 }
 
 /// What a finished fit prints: figures, table, verdict.
-pub fn fit_text(outcome: &Outcome, seconds: f64, warnings: &[String], substitute: Option<&str>) -> String {
+pub fn fit_text(found: &FitReport, seconds: f64) -> String {
+    let outcome = &found.outcome;
     let mut text = String::new();
     if !outcome.quantities.is_empty() {
         text.push_str(&quantities(&outcome.quantities));
@@ -126,15 +127,21 @@ pub fn fit_text(outcome: &Outcome, seconds: f64, warnings: &[String], substitute
         text.push_str(&table(&["parameter", "value"], &rows));
         text.push('\n');
     }
-    text.push_str(&format!("objective  {}\n", with_error(outcome.objective)));
-    if let Some(khat) = outcome.khat {
-        text.push_str(&format!("k̂          {khat:.2}\n"));
+    for ((line, objective), substitute) in outcome.lines.iter().zip(&found.objectives).zip(&found.substitutes) {
+        if outcome.lines.len() > 1 {
+            text.push_str(&format!("line       {objective}\n"));
+            text.push_str(&format!("over       {} with {}\n", line.trained.join(", "), line.optimiser));
+        }
+        text.push_str(&format!("objective  {}\n", with_error(line.objective)));
+        if let Some(khat) = line.khat {
+            text.push_str(&format!("k̂          {khat:.2}\n"));
+        }
+        if let Some(substitute) = substitute {
+            text.push_str(&format!("gradient   of {substitute}, which estimates the objective with less variance\n"));
+        }
     }
     text.push_str(&format!("steps      {} in {seconds:.2} s\n", outcome.steps));
-    if let Some(substitute) = substitute {
-        text.push_str(&format!("gradient   of {substitute}, which estimates the objective with less variance\n"));
-    }
-    for warning in warnings {
+    for warning in &found.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }
     text.push('\n');
@@ -153,8 +160,26 @@ pub fn fit_text(outcome: &Outcome, seconds: f64, warnings: &[String], substitute
     text
 }
 
-/// The object of `provi fit`.
-pub fn fit_json(outcome: &Outcome, seconds: f64, warnings: &[String], substitute: Option<&str>) -> Value {
+/// The object of `provi fit`. Figures at its top are the first line's; `lines` has those of each.
+pub fn fit_json(found: &FitReport, seconds: f64) -> Value {
+    let outcome = &found.outcome;
+    let lines: Vec<Value> = outcome
+        .lines
+        .iter()
+        .zip(&found.objectives)
+        .zip(found.substitutes.iter().zip(&found.particles))
+        .map(|((line, written), (substitute, particles))| {
+            json!({
+                "line": written,
+                "objective": estimate_json(line.objective),
+                "khat": line.khat,
+                "over": line.trained,
+                "optimiser": line.optimiser,
+                "particles": particles,
+                "substitute": substitute,
+            })
+        })
+        .collect();
     json!({
         "status": outcome.status.name(),
         "steps": outcome.steps,
@@ -163,11 +188,12 @@ pub fn fit_json(outcome: &Outcome, seconds: f64, warnings: &[String], substitute
         "khat": outcome.khat,
         "quantities": quantities_json(&outcome.quantities),
         "parameters": parameters_json(&outcome.parameters),
-        "warnings": warnings,
+        "lines": lines,
+        "warnings": found.warnings,
         "reasons": outcome.reasons,
         "advice": outcome.advice,
         "method": outcome.method,
-        "substitute": substitute,
+        "substitute": found.substitutes.first(),
     })
 }
 

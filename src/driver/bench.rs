@@ -73,7 +73,7 @@ pub fn run(
     report.first_gradient_ms = ms(started);
     let n = params.len();
     let sign = if line.minimize { -1.0 } else { 1.0 };
-    let mut adam = Rule::Adam.start(n);
+    let mut adam = Rule::ADAM.start(n);
     let mut at: u32 = 1;
     let mut block = |count: usize| {
         let begin = Instant::now();

@@ -81,7 +81,7 @@ pub fn test<'a>(
     samples: usize,
     backend: Backend,
 ) -> Result<TestReport, Refusal> {
-    let found = objective(session, expr, Space::Unconstrained, 1)?;
+    let found = objective(session, expr, Space::Unconstrained, 1, &[])?;
     let data = session.data_of(&found.program);
     let mut gradient = compile::executable(&found.program, &data, backend).map_err(|d| session.refuse(d))?;
     let names: Vec<String> = found.params.iter().map(|p| p.0.clone()).collect();

@@ -1,12 +1,13 @@
-//! `provi fit`: one line of a file's `fit` item, from its start to a verdict.
+//! `provi fit`: the lines of a file's `fit` item, from their start to a verdict.
 
 use super::Refusal;
 use super::compile::Backend;
-use super::model::Model;
+use super::model::{Model, names_of};
 use super::session::Session;
 use crate::diagnostic::Diagnostic;
-use crate::inference::fit::{Config, Observer, Outcome, fit};
+use crate::inference::fit::{Config, Line, Observer, Outcome, Stopped, fit};
 use crate::inference::optimise::Choice;
+use crate::inference::saved::Saved;
 use crate::syntax::tree::{Expr, ExprKind, FitLine};
 
 /// Particles of a line that names none.
@@ -22,44 +23,107 @@ pub struct FitOptions {
     pub optimiser: Option<String>,
     pub draws: usize,
     pub backend: Backend,
+    /// Keep what a later run needs to go on.
+    pub keep: bool,
+    /// Go on from what another run of the same program kept.
+    pub resume: Option<Saved>,
+}
+
+impl FitOptions {
+    /// As the command line without flags.
+    pub fn new(seed: u64, backend: Backend) -> FitOptions {
+        FitOptions {
+            seed,
+            max_steps: None,
+            particles: None,
+            optimiser: None,
+            draws: 100_000,
+            backend,
+            keep: false,
+            resume: None,
+        }
+    }
 }
 
 /// A finished fit, with what is worth saying beside the outcome.
 pub struct FitReport {
     pub outcome: Outcome,
     pub warnings: Vec<String>,
-    pub particles: usize,
-    /// The objective that was differentiated, if it is not the one written.
-    pub substitute: Option<String>,
+    /// Of each line.
+    pub particles: Vec<usize>,
+    /// Of each line, as written.
+    pub objectives: Vec<String>,
+    /// Of each line: the objective that was differentiated, if it is not the one written.
+    pub substitutes: Vec<Option<String>>,
 }
 
-/// Compiles the file's line and fits it.
+/// Compiles the file's lines and fits them.
 pub fn run(session: &Session<'_>, options: &FitOptions, observer: &mut dyn Observer) -> Result<FitReport, Refusal> {
-    let line = session.fit_line()?;
-    if !line.over.is_empty() {
-        return Err(session.refuse(vec![
-            Diagnostic::error("E0290", line.over[0].span, "`over params(…)` is not supported yet")
-                .fix("leave it out: all parameters of the objective are trained"),
-        ]));
+    let written = session.fit_lines();
+    if written.is_empty() {
+        session.fit_line()?;
     }
-    let particles = match options.particles {
-        Some(n) => n,
-        None => session.particles(line, PARTICLES)?,
+    // All programs of a fit have the same parameters.
+    let mut names: Vec<String> = Vec::new();
+    if written.len() > 1 {
+        for line in &written {
+            for name in names_of(session, line)? {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+    }
+    let (mut models, mut choices, mut particles) = (Vec::new(), Vec::new(), Vec::new());
+    for line in &written {
+        let count = match options.particles {
+            Some(n) => n,
+            None => session.particles(line, PARTICLES)?,
+        };
+        choices.push(match &options.optimiser {
+            Some(text) => Some(flag_choice(session, text)?),
+            None => line.optimiser.as_ref().map(|o| choice(session, o)).transpose()?,
+        });
+        models.push(Model::new(
+            session,
+            line,
+            count,
+            options.backend,
+            &names,
+            options.keep || options.resume.is_some(),
+        )?);
+        particles.push(count);
+    }
+    let mut config = Config {
+        seed: options.seed,
+        draws: options.draws,
+        exact: options.max_steps.is_some(),
+        keep: options.keep,
+        fingerprint: models.iter().fold(0, |all, model| all ^ model.fingerprint),
+        resume: options.resume.clone(),
+        ..Config::default()
     };
-    let optimiser = match &options.optimiser {
-        Some(text) => Some(flag_choice(session, text)?),
-        None => line.optimiser.as_ref().map(|o| choice(session, o)).transpose()?,
-    };
-    let mut model = Model::new(session, line, particles, options.backend)?;
-    let mut config = Config { seed: options.seed, optimiser, draws: options.draws, ..Config::default() };
     if let Some(steps) = options.max_steps {
         config.max_steps = steps;
     }
-    let outcome =
-        fit(&mut model, &config, observer).map_err(|failure| session.refuse_with("E0601", failure.to_string()))?;
+    let lines = models.iter_mut().zip(choices).map(|(bound, optimiser)| Line { bound, optimiser }).collect();
+    let outcome = fit(lines, &config, observer).map_err(|stopped| match stopped {
+        Stopped::Training(failure) => session.refuse_with("E0601", failure.to_string()),
+        Stopped::Resume => session.refuse(vec![
+            Diagnostic::bare("E0525", "the run to resume is not one of this program")
+                .note("its parameters, sizes, optimiser, particles or seed are others")
+                .fix("resume with the file, data and flags of the run; only `--steps` and `--draws` may differ"),
+        ]),
+    })?;
     let mut warnings: Vec<String> = outcome.warnings.clone();
     warnings.extend(session.checked.biased.iter().map(|name| format!("`{name}` is declared biased")));
-    Ok(FitReport { outcome, warnings, particles, substitute: substitute(session, line) })
+    Ok(FitReport {
+        outcome,
+        warnings,
+        particles,
+        objectives: written.iter().map(|line| crate::syntax::print::expr(&line.objective)).collect(),
+        substitutes: written.iter().map(|line| substitute(session, line)).collect(),
+    })
 }
 
 fn substitute<'a>(session: &Session<'a>, line: &'a FitLine) -> Option<String> {
@@ -78,8 +142,11 @@ pub fn choice(session: &Session<'_>, expr: &Expr) -> Result<Choice, Refusal> {
         },
         _ => return Err(refuse("an optimiser is a name with numbers, such as `adam(0.01)`".to_owned())),
     };
-    let numbers = args.iter().map(|a| session.number(&a.value)).collect::<Result<Vec<f64>, Refusal>>()?;
-    Choice::by_name(name, &numbers).map_err(refuse)
+    let settings = args
+        .iter()
+        .map(|a| Ok((a.name.as_ref().map(|n| n.text.as_str()), session.number(&a.value)?)))
+        .collect::<Result<Vec<_>, Refusal>>()?;
+    Choice::by_name(name, &settings).map_err(refuse)
 }
 
 fn flag_choice(session: &Session<'_>, text: &str) -> Result<Choice, Refusal> {

@@ -39,7 +39,7 @@ pub struct GradReport {
 
 /// The gradient of `expr`. A deterministic objective is evaluated once, with errors of zero.
 pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> Result<GradReport, Refusal> {
-    let found = objective(session, expr, Space::Constrained, options.particles)?;
+    let found = objective(session, expr, Space::Constrained, options.particles, &[])?;
     let data = session.data_of(&found.program);
     let mut run = compile::executable(&found.program, &data, options.backend).map_err(|d| session.refuse(d))?;
     let params = declared_values(session, &found.params, &options.settings)?;

@@ -4,9 +4,10 @@
 use super::Refusal;
 use super::compile::{self, Backend};
 use super::session::{Pair, Session, param_shapes, scalar_names};
+use crate::diagnostic::Diagnostic;
 use crate::inference::bound::{Bound, ParamBlock, ParamRole, QuantityName};
 use crate::ir::core::{Program, Role};
-use crate::runtime::executable::{Executable, Status, Stream};
+use crate::runtime::executable::{Array, Executable, Status, Stream, Values};
 use crate::specialize::machine::Space;
 use crate::specialize::programs::{self, Options};
 use crate::syntax::tree::{Expr, FitLine, ItemKind, TypeKind};
@@ -23,6 +24,9 @@ pub struct Model {
     objective: Box<dyn Executable>,
     /// -1 to minimise.
     sign: f64,
+    particles: usize,
+    /// Of the objective's program and its data; 0 unless it was asked for.
+    pub(super) fingerprint: u64,
     outputs: Vec<f64>,
     log_joint: Option<(Box<dyn Executable>, Vec<f64>)>,
     draws: Option<Drawing>,
@@ -91,14 +95,23 @@ pub struct Objective {
     pub params: Vec<(String, Vec<usize>)>,
 }
 
-/// The objective's program with its gradient.
+/// Names of the parameters that a line's programs read.
+pub fn names_of<'a>(session: &Session<'a>, line: &'a FitLine) -> Result<Vec<String>, Refusal> {
+    let options = Options { space: Space::Unconstrained, particles: 1, params: Vec::new() };
+    let sited = programs::objective(&session.bound, session.objective_of(line), &options);
+    let sited = sited.map_err(|d| session.refuse(d))?;
+    Ok(param_shapes(&sited.program).into_iter().map(|p| p.0).collect())
+}
+
+/// The objective's program with its gradient. The named parameters are inputs whether or not they are read.
 pub fn objective<'a>(
     session: &Session<'a>,
     expr: &'a Expr,
     space: Space,
     particles: usize,
+    names: &[String],
 ) -> Result<Objective, Refusal> {
-    let options = Options { space, particles, params: Vec::new() };
+    let options = Options { space, particles, params: names.to_vec() };
     let sited = programs::objective(&session.bound, expr, &options).map_err(|d| session.refuse(d))?;
     let addresses = super::variance::addresses(&sited);
     let derived = compile::derived(sited).map_err(|d| session.refuse(d))?;
@@ -113,21 +126,35 @@ impl Model {
         line: &'a FitLine,
         particles: usize,
         backend: Backend,
+        names: &[String],
+        marked: bool,
     ) -> Result<Model, Refusal> {
         let expr = session.objective_of(line);
-        let found = objective(session, expr, Space::Unconstrained, particles)?;
+        let found = objective(session, expr, Space::Unconstrained, particles, names)?;
         if found.params.is_empty() {
             return Err(session.refuse(vec![
-                crate::diagnostic::Diagnostic::error("E0522", line.span, "the objective depends on no parameter")
+                Diagnostic::error("E0522", line.span, "the objective depends on no parameter")
                     .fix("a guide needs `param`s; `mean_field(model())` makes its own"),
             ]));
         }
         let data = session.data_of(&found.program);
+        let fingerprint = if marked { fingerprint(&found.program, &data) } else { 0 };
         let objective = compile::executable(&found.program, &data, backend).map_err(|d| session.refuse(d))?;
         let names: Vec<String> = found.params.iter().map(|p| p.0.clone()).collect();
         let pair = session.pair_of(&line.objective);
         let guide = pair.and_then(|p| session.derived_guide(p.guide));
-        let blocks = blocks(session, &found.params, guide);
+        let trained = session.checked.trained.get(&line.id).map(Vec::as_slice);
+        let blocks = blocks(session, &found.params, guide, trained);
+        if !blocks.iter().any(|b| b.trained) {
+            return Err(session.refuse(vec![
+                Diagnostic::error(
+                    "E0522",
+                    line.span,
+                    "the objective depends on none of the parameters it is trained over",
+                )
+                .fix("name parameters that it reads in `over`"),
+            ]));
+        }
         let initial = initial(session, &names)?;
         let constrained_program =
             programs::constrained_params(&session.bound, &names).map_err(|d| session.refuse(d))?;
@@ -155,6 +182,8 @@ impl Model {
             memory,
             objective,
             sign: if line.minimize { -1.0 } else { 1.0 },
+            particles,
+            fingerprint,
             outputs,
             log_joint,
             draws,
@@ -171,15 +200,42 @@ impl Model {
     }
 }
 
+/// Changes with the program or its data (FNV-1a).
+fn fingerprint(program: &Program, data: &[Array]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut mix = |word: u64| {
+        for byte in word.to_le_bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    crate::ir::print::print(program).bytes().for_each(|b| mix(u64::from(b)));
+    for array in data {
+        array.shape.iter().for_each(|n| mix(*n as u64));
+        match &array.values {
+            Values::Real(v) => v.iter().for_each(|x| mix(x.to_bits())),
+            Values::Int(v) => v.iter().for_each(|x| mix(*x as u64)),
+            Values::Bool(v) => v.iter().for_each(|x| mix(u64::from(*x))),
+        }
+    }
+    hash
+}
+
 /// Roles of a derived guide's parameters, by their declared types.
-fn blocks(session: &Session<'_>, params: &[(String, Vec<usize>)], guide: Option<&DerivedGuide>) -> Vec<ParamBlock> {
+fn blocks(
+    session: &Session<'_>,
+    params: &[(String, Vec<usize>)],
+    guide: Option<&DerivedGuide>,
+    trained: Option<&[String]>,
+) -> Vec<ParamBlock> {
     let mut offset = 0;
     let mut blocks = Vec::new();
     for (name, shape) in params {
         let len: usize = shape.iter().product();
         let derived = guide.is_some_and(|g| g.params.contains(name));
         let role = if derived { role(session, name) } else { ParamRole::Free };
-        blocks.push(ParamBlock { name: name.clone(), offset, len, role, explicit: !derived });
+        let root = name.split('.').next().unwrap_or(name);
+        let trained = trained.is_none_or(|list| list.iter().any(|t| t == root));
+        blocks.push(ParamBlock { name: name.clone(), offset, len, role, explicit: !derived, trained });
         offset += len;
     }
     blocks
@@ -255,6 +311,9 @@ fn drawing<'a>(
 impl Bound for Model {
     fn params(&self) -> &[ParamBlock] {
         &self.blocks
+    }
+    fn particles(&self) -> usize {
+        self.particles
     }
     fn param_len(&self) -> usize {
         self.initial.len()

@@ -135,8 +135,12 @@ impl<'a> Session<'a> {
                     .fix("add one, such as `fit elbo(model(), q)`, or name the objective on the command line"),
             ])),
             [_, second, ..] => Err(self.refuse(vec![
-                Diagnostic::error("E0290", second.span, "several `fit` lines are not supported yet")
-                    .fix("keep one, and name other objectives on the command line"),
+                Diagnostic::error(
+                    "E0520",
+                    second.span,
+                    "the file has several `fit` lines, and this command needs one objective",
+                )
+                .fix("name the objective on the command line"),
             ])),
         }
     }

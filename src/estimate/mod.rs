@@ -15,6 +15,7 @@
 //! others are there; nothing is moved out of a term.
 
 pub mod definitions;
+mod delegate;
 pub mod dependence;
 pub mod distribute;
 pub mod elements;
@@ -133,7 +134,11 @@ impl Deriver<'_> {
         let mut sites = Vec::new();
         for sample in samples {
             let form = self.sites.strategy(&mut self.program, &sample)?;
-            sites.push(Site { sample, form });
+            let mut site = Site { sample, form };
+            if !oneshot::is_one_shot(&site.form) {
+                self.inline_delegated(&mut site)?;
+            }
+            sites.push(site);
         }
         Ok(sites)
     }

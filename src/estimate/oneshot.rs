@@ -604,7 +604,7 @@ fn stmt_is_tainted(stmt: &Stmt, tainted: &HashSet<Var>) -> bool {
 }
 
 /// Replaces operands in a list, in place.
-fn substitute(stmts: &mut [Stmt], map: &Substitution) {
+pub(crate) fn substitute(stmts: &mut [Stmt], map: &Substitution) {
     for stmt in stmts {
         substitute_stmt(stmt, map);
     }

@@ -26,6 +26,8 @@ pub struct ParamBlock {
     pub role: ParamRole,
     /// The user wrote an `init`: a start of ours would override it, so none is made for this block.
     pub explicit: bool,
+    /// This line trains it; else it keeps its value.
+    pub trained: bool,
 }
 
 /// One reported scalar: a latent or a returned value on its constrained scale.
@@ -40,6 +42,10 @@ pub struct QuantityName {
 /// A program ready to be fitted: pure functions of their arguments. Implemented over `Executable`s by `driver/`.
 pub trait Bound: Send {
     fn params(&self) -> &[ParamBlock];
+    /// Draws of the objective in one step.
+    fn particles(&self) -> usize {
+        1
+    }
     fn param_len(&self) -> usize;
     fn tuned_len(&self) -> usize;
     fn state_len(&self) -> usize;

@@ -3,14 +3,24 @@
 
 use super::bound::{Bound, ParamRole};
 use super::newton;
-use super::optimise::Choice;
+use super::optimise::{Choice, Rule};
 use super::path;
 use super::psis;
+use super::saved::Saved;
 use super::summary::{Draws, Estimate, QuantitySummary};
-use super::train::{self, Trained, Trainer};
+use super::train::Training;
+use super::trainer::{self, Trainer};
 use super::verdict::{self, Ending, FitStatus, Verdict};
 use super::whiten::{self, Coordinates};
 use crate::runtime::executable::{Status, Stream};
+
+/// One line of a fit: what is maximised, and how.
+pub struct Line<'a> {
+    /// All lines of a fit have the same parameters; each says in its blocks which of them it trains.
+    pub bound: &'a mut dyn Bound,
+    /// The file's or flag's optimiser; `None` takes the default.
+    pub optimiser: Option<Choice>,
+}
 
 /// What a fit is asked for.
 #[derive(Clone, Debug)]
@@ -18,15 +28,21 @@ pub struct Config {
     pub seed: u64,
     /// Most steps of training: evaluations of the objective and its gradient (an update may average several).
     pub max_steps: usize,
-    /// The file's or flag's optimiser; `None` takes the default.
-    pub optimiser: Option<Choice>,
+    /// The number of steps was asked for: plain ascent makes exactly so many.
+    pub exact: bool,
     /// Final draws.
     pub draws: usize,
+    /// Keep what a later run needs to go on.
+    pub keep: bool,
+    /// Of the program and its data: only a run with the same one goes on.
+    pub fingerprint: u64,
+    /// Go on from what another run of the same program kept.
+    pub resume: Option<Saved>,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { seed: 0, max_steps: 256_000, optimiser: None, draws: 100_000 }
+        Config { seed: 0, max_steps: 256_000, exact: false, draws: 100_000, keep: false, fingerprint: 0, resume: None }
     }
 }
 
@@ -70,6 +86,14 @@ impl Observer for Silent {
     }
 }
 
+/// A fit without an outcome.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stopped {
+    Training(Failure),
+    /// What was to be resumed belongs to another program, other data sizes or another optimiser.
+    Resume,
+}
+
 /// Training could not go on: steps kept ending without a finite value and gradient. The seed and step replay one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Failure {
@@ -92,14 +116,32 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// What a fit reports of one of its lines.
+#[derive(Clone, Debug)]
+pub struct LineOutcome {
+    pub objective: Estimate,
+    /// Median over batches of 4,000 final draws; `None` if the objective has no model and guide to compare.
+    pub khat: Option<f64>,
+    pub quantities: Vec<QuantitySummary>,
+    /// Names of the parameters that it trained.
+    pub trained: Vec<String>,
+    /// Optimiser and step size.
+    pub optimiser: String,
+    pub tuned: Vec<f64>,
+    pub state: Vec<f64>,
+}
+
 /// All that a fit reports.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub status: FitStatus,
     /// Steps of training.
     pub steps: usize,
+    /// In the file's order; at least one.
+    pub lines: Vec<LineOutcome>,
+    /// The first line's.
     pub objective: Estimate,
-    /// Median over batches of 4,000 final draws; `None` if the objective has no model and guide to compare.
+    /// Of the first line that has draws.
     pub khat: Option<f64>,
     pub quantities: Vec<QuantitySummary>,
     /// Constrained values of the declared parameters.
@@ -108,75 +150,77 @@ pub struct Outcome {
     pub reasons: Vec<String>,
     pub advice: Vec<String>,
     pub warnings: Vec<String>,
-    /// For resuming: unconstrained parameters, tuned parameters, state.
+    /// Unconstrained.
     pub params: Vec<f64>,
-    pub tuned: Vec<f64>,
-    pub state: Vec<f64>,
     pub draws: Draws,
     /// `(steps, objective)` at the ends of epochs.
     pub trace: Vec<(usize, f64)>,
     /// How the fit began and trained, in words.
     pub method: Vec<String>,
+    /// What a later run needs to go on; `None` unless it was asked for and training had begun.
+    pub saved: Option<Saved>,
 }
 
 /// Fits: a start (a quasi-Newton path for a derived Gaussian guide, a deterministic Newton search for other parameters),
-/// training until the stopping rule holds, final draws and verdict.
-pub fn fit(bound: &mut dyn Bound, config: &Config, observer: &mut dyn Observer) -> Result<Outcome, Failure> {
-    let blocks = bound.params().to_vec();
-    let mut params = bound.initial_params().to_vec();
-    let choice = config.optimiser.unwrap_or_default();
-    let mut method = Vec::new();
-    let gaussian = whiten::gaussian_blocks(&blocks);
-    let mut reference = None;
-    if let Some((location, scale)) = gaussian
-        && bound.latent_len() == location.len
-        && !location.explicit
-        && !scale.explicit
-    {
-        if let Some(start) = path::start(bound, config.seed, observer) {
-            method.push(format!("start: {}", start.description));
-            start.write(location, scale, &mut params);
-            reference = Some(start.factor);
-        } else {
-            method.push("start: as declared (no path reached a finite density)".to_string());
+/// training until the stopping rule holds, final draws and verdict. Several lines step together in the declared coordinates.
+pub fn fit<'a>(lines: Vec<Line<'a>>, config: &'a Config, observer: &'a mut dyn Observer) -> Result<Outcome, Stopped> {
+    let mut trainer = Trainer::new(lines, config, observer);
+    let header = header(&trainer);
+    let (mut training, members, method) = match &config.resume {
+        Some(saved) => resumed(&mut trainer, saved, &header).ok_or(Stopped::Resume)?,
+        None => begun(&mut trainer),
+    };
+    let mut ending = training.run(&mut trainer, &members).map_err(Stopped::Training)?;
+    let saved = config.keep.then(|| {
+        let mut saved = Saved::default();
+        saved.text(&header);
+        save_members(&members, &method, &mut saved);
+        training.save(&trainer, &mut saved);
+        saved
+    });
+    let params = training.reached(&mut trainer, ending);
+    let steps = trainer.steps;
+    let mut lines = Vec::new();
+    let mut kept = Draws::default();
+    for line in 0..trainer.lines.len() {
+        let objective = final_objective(&mut trainer, line, &params, ending);
+        let (draws, cancelled) = final_draws(&mut trainer, line, &params);
+        if cancelled {
+            ending = Ending::Cancelled;
+        }
+        let khat = (draws.count() > 0).then(|| psis::median_khat(&draws.log_weights, 25));
+        let own = &trainer.lines[line];
+        lines.push(LineOutcome {
+            objective,
+            khat,
+            quantities: draws.summarise(),
+            trained: own.bound.params().iter().filter(|b| b.trained).map(|b| b.name.clone()).collect(),
+            optimiser: format!("{}({})", own.choice.rule.name(), own.choice.rate),
+            tuned: own.tuned.clone(),
+            state: own.state.clone(),
+        });
+        if kept.count() == 0 {
+            kept = draws;
         }
     }
-    let mut trainer = Trainer::new(bound, config, observer);
-    let members: Vec<usize> = blocks
-        .iter()
-        .filter(|b| b.role == ParamRole::Free || gaussian.is_none())
-        .flat_map(|b| b.offset..b.offset + b.len)
-        .collect();
-    let members = if choice.constant { Vec::new() } else { members };
-    let mut free = None;
-    if !members.is_empty()
-        && let Some(found) = newton::search(&mut trainer, &mut params, &members)
-    {
-        method.push(format!("start of {} parameters: {}", members.len(), found.description));
-        free = Some((&members[..], found));
-    }
-    let coordinates = Coordinates::new(&blocks, &params, reference.as_deref(), free);
-    let whitened = if coordinates.whitened { "whitened" } else { "declared" };
-    method.push(format!("training: {}({}) in {whitened} coordinates", train::rule_name(choice.rule), choice.rate));
-    let Trained { params, ending, trace } = trainer.run(coordinates, params, &members)?;
-    let objective = final_objective(&mut trainer, &params, ending);
-    let (steps, skipped) = (trainer.steps, trainer.skipped);
-    let (tuned, state) = (trainer.tuned, trainer.state);
-    let (draws, cancelled) = final_draws(bound, config, observer, &params);
-    let ending = if cancelled { Ending::Cancelled } else { ending };
-    let khat = (draws.count() > 0).then(|| psis::median_khat(&draws.log_weights, 25));
-    let quantities = draws.summarise();
-    let factorised = blocks.iter().any(|b| b.role == ParamRole::LogScale);
-    let Verdict { status, reasons, advice } = verdict::verdict(ending, steps, khat, &quantities, factorised);
+    let drawn = lines.iter().position(|line| line.khat.is_some());
+    let (khat, quantities) =
+        drawn.map_or((None, Vec::new()), |line| (lines[line].khat, lines[line].quantities.clone()));
+    let factorised = trainer.lines[drawn.unwrap_or(0)].bound.params().iter().any(|b| b.role == ParamRole::LogScale);
+    let plain = trainer.lines.iter().any(|line| line.choice.constant);
+    let Verdict { status, reasons, advice } =
+        verdict::verdict(&verdict::Figures { ending, steps, plain, khat, rows: &quantities, factorised });
     let mut warnings = Vec::new();
-    if skipped > 0 {
+    if trainer.skipped > 0 {
+        let skipped = trainer.skipped;
         warnings.push(format!("{skipped} of {steps} steps had no finite value or gradient and were left out"));
     }
-    let parameters = bound.constrained(&params);
+    let parameters = trainer.lines[0].bound.constrained(&params);
     Ok(Outcome {
         status,
         steps,
-        objective,
+        objective: lines[0].objective,
+        lines,
         khat,
         quantities,
         parameters,
@@ -184,54 +228,172 @@ pub fn fit(bound: &mut dyn Bound, config: &Config, observer: &mut dyn Observer) 
         advice,
         warnings,
         params,
-        tuned,
-        state,
-        draws,
-        trace,
+        draws: kept,
+        trace: training.trace,
         method,
+        saved,
     })
 }
 
-/// The objective at the end: more evaluations until its error is 0.004, or 30,000 of them.
-fn final_objective(trainer: &mut Trainer<'_>, params: &[f64], ending: Ending) -> Estimate {
-    let most = if ending == Ending::Cancelled { 1000 } else { 30_000 };
+/// What must be the same for a run to go on.
+fn header(trainer: &Trainer<'_>) -> String {
+    let mut text = format!("seed {} program {:016x}", trainer.config.seed, trainer.config.fingerprint);
+    for line in &trainer.lines {
+        text.push_str(&format!("; {:?} particles {}", line.choice, line.bound.particles()));
+        for block in line.bound.params() {
+            text.push_str(&format!(" {}[{}]{}", block.name, block.len, if block.trained { "" } else { " held" }));
+        }
+    }
+    text
+}
+
+fn save_members(members: &[usize], method: &[String], into: &mut Saved) {
+    into.count(members.len());
+    members.iter().for_each(|m| into.count(*m));
+    into.count(method.len());
+    method.iter().for_each(|m| into.text(m));
+}
+
+/// Whether training is of the declared parameters, with no search for a start and no whitening: several lines step together,
+/// or plain ascent or a pull of the parameters towards 0 was asked for.
+fn declared(trainer: &Trainer<'_>) -> bool {
+    let decays = |rule: &Rule| matches!(rule, Rule::Adam { decay, .. } | Rule::Lion { decay, .. } if *decay > 0.0);
+    trainer.lines.len() > 1 || trainer.lines.iter().any(|line| line.choice.constant || decays(&line.choice.rule))
+}
+
+/// Parameters that a search may move: the trained ones whose role is not known.
+fn searched(trainer: &Trainer<'_>) -> Vec<usize> {
+    if declared(trainer) {
+        return Vec::new();
+    }
+    let blocks = trainer.lines[0].bound.params();
+    let gaussian = whiten::gaussian_blocks(blocks).is_some();
+    let members = blocks.iter().filter(|b| b.trained && (b.role == ParamRole::Free || !gaussian));
+    members.flat_map(|b| b.offset..b.offset + b.len).collect()
+}
+
+type Begun = (Training, Vec<usize>, Vec<String>);
+
+/// A new run: its start, and the coordinates of training.
+fn begun(trainer: &mut Trainer<'_>) -> Begun {
+    let blocks = trainer.lines[0].bound.params().to_vec();
+    let mut params = trainer.lines[0].bound.initial_params().to_vec();
+    let mut method = Vec::new();
+    let describe = |trainer: &Trainer<'_>, how: &str| {
+        let rules: Vec<String> =
+            trainer.lines.iter().map(|l| format!("{}({})", l.choice.rule.name(), l.choice.rate)).collect();
+        format!("training: {} in {how} coordinates", rules.join(", "))
+    };
+    if declared(trainer) {
+        method.push("start: as declared".to_string());
+        method.push(describe(trainer, "declared"));
+        let coordinates = Coordinates::declared(&params);
+        return (Training::new(trainer, coordinates, params), Vec::new(), method);
+    }
+    let gaussian = whiten::gaussian_blocks(&blocks);
+    let mut reference = None;
+    let seed = trainer.config.seed;
+    if let Some((location, scale)) = gaussian
+        && trainer.lines[0].bound.latent_len() == location.len
+        && !location.explicit
+        && !scale.explicit
+    {
+        let (bound, observer) = trainer.parts(0);
+        if let Some(start) = path::start(bound, seed, observer) {
+            method.push(format!("start: {}", start.description));
+            start.write(location, scale, &mut params);
+            reference = Some(start.factor);
+        } else {
+            method.push("start: as declared (no path reached a finite density)".to_string());
+        }
+    }
+    let members = searched(trainer);
+    let mut free = None;
+    if !members.is_empty()
+        && let Some(found) = newton::search(trainer, &mut params, &members)
+    {
+        method.push(format!("start of {} parameters: {}", members.len(), found.description));
+        free = Some((&members[..], found));
+    }
+    let coordinates = Coordinates::new(&blocks, &params, reference.as_deref(), free);
+    method.push(describe(trainer, if coordinates.whitened { "whitened" } else { "declared" }));
+    (Training::new(trainer, coordinates, params), members, method)
+}
+
+/// The run that was kept, at the step where it stood.
+fn resumed(trainer: &mut Trainer<'_>, saved: &Saved, header: &str) -> Option<Begun> {
+    let mut from = saved.reader();
+    if from.text()? != header {
+        return None;
+    }
+    let members = (0..from.count()?).map(|_| from.count()).collect::<Option<Vec<usize>>>()?;
+    let method = (0..from.count()?).map(|_| from.text()).collect::<Option<Vec<String>>>()?;
+    let bound = &trainer.lines[0].bound;
+    let params = bound.initial_params().to_vec();
+    if members != searched(trainer) {
+        return None;
+    }
+    let coordinates = if declared(trainer) {
+        Coordinates::declared(&params)
+    } else {
+        Coordinates::new(bound.params(), &params, None, None)
+    };
+    let mut training = Training::new(trainer, coordinates, params);
+    training.restore(trainer, &mut from)?;
+    from.done().then_some((training, members, method))
+}
+
+/// A line's objective at the end: more evaluations until its error is 0.004, or 30,000 of them; after plain ascent, as many as
+/// draws were asked for.
+fn final_objective(trainer: &mut Trainer<'_>, line: usize, params: &[f64], ending: Ending) -> Estimate {
+    let own = &trainer.lines[line];
+    let plain = own.choice.constant;
+    let asked = trainer.config.draws.div_ceil(own.bound.particles().max(1));
+    let most = match (ending == Ending::Cancelled, plain) {
+        (true, _) => 1000,
+        (false, true) => asked,
+        (false, false) => 30_000,
+    };
     let mut values = Vec::new();
-    while values.len() < most {
-        let more = trainer.values(params, 1000);
-        if more.is_empty() {
+    let mut made = 0;
+    while made < most {
+        let count = (most - made).min(1000);
+        values.extend(trainer.values(line, params, count));
+        made += count;
+        if values.is_empty() {
             break;
         }
-        values.extend(more);
         let objective = Estimate::of(&values);
         let (step, max_steps) = (trainer.steps, trainer.config.max_steps);
         let progress = Progress { phase: Phase::Drawing, step, max_steps, objective };
-        if objective.mcse < 0.004 || trainer.observer.progress(&progress) == Control::Cancel {
+        if (!plain && objective.mcse < 0.004) || trainer.watch(&progress) {
             break;
         }
     }
     if values.is_empty() { Estimate { mean: f64::NAN, mcse: f64::NAN } } else { Estimate::of(&values) }
 }
 
-/// Final draws from the guide; true if the observer cancelled (what was drawn is kept).
-fn final_draws(bound: &mut dyn Bound, config: &Config, observer: &mut dyn Observer, params: &[f64]) -> (Draws, bool) {
+/// Final draws from a line's guide; true if the observer cancelled (what was drawn is kept).
+fn final_draws(trainer: &mut Trainer<'_>, line: usize, params: &[f64]) -> (Draws, bool) {
     const CHUNK: usize = 1000;
-    let names = bound.quantities().to_vec();
+    let (seed, wanted) = (trainer.config.seed, trainer.config.draws);
+    let names = trainer.lines[line].bound.quantities().to_vec();
     let width = names.len();
-    let stream = Stream { seed: config.seed, step: train::DRAWS };
+    let stream = Stream { seed, step: trainer::DRAWS };
     let mut draws = Draws { names, values: Vec::new(), log_weights: Vec::new() };
     let mut first = 0;
-    while first < config.draws {
-        let count = CHUNK.min(config.draws - first);
+    while first < wanted {
+        let count = CHUNK.min(wanted - first);
         draws.values.resize((first + count) * width, 0.0);
         draws.log_weights.resize(first + count, 0.0);
         let (values, weights) = (&mut draws.values[first * width..], &mut draws.log_weights[first..]);
-        if !bound.draws(params, stream, first, count, values, weights) {
+        if !trainer.lines[line].bound.draws(params, stream, first, count, values, weights) {
             return (Draws::default(), false);
         }
         first += count;
         let objective = Estimate { mean: f64::NAN, mcse: f64::NAN };
-        let progress = Progress { phase: Phase::Drawing, step: first, max_steps: config.draws, objective };
-        if observer.progress(&progress) == Control::Cancel && first < config.draws {
+        let progress = Progress { phase: Phase::Drawing, step: first, max_steps: wanted, objective };
+        if trainer.watch(&progress) && first < wanted {
             return (draws, true);
         }
     }

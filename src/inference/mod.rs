@@ -6,9 +6,11 @@ pub mod fit;
 pub mod gradient;
 pub mod optimise;
 pub mod psis;
+pub mod saved;
 pub mod summary;
 pub mod verdict;
 
+mod average;
 mod dense;
 mod newton;
 mod noise;
@@ -16,6 +18,7 @@ mod path;
 mod quasi_newton;
 mod stop;
 mod train;
+mod trainer;
 mod whiten;
 
 #[cfg(test)]

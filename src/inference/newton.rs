@@ -6,10 +6,10 @@
 //! path derivative) is served as well: a step is kept only if the mean value does not fall by more than noise explains.
 
 use super::dense;
-use super::fit::{Control, Phase, Progress};
+use super::fit::{Phase, Progress};
 use super::quasi_newton::{Curvature, Hill, Point, ascend};
 use super::summary::Estimate;
-use super::train::{self, Trainer};
+use super::trainer::{self, Trainer};
 
 /// More parameters than this are left to training alone: a Hessian costs a gradient per parameter.
 const MOST_PARAMS: usize = 150;
@@ -44,7 +44,7 @@ impl Hill for Search<'_, '_> {
         gradient.fill(0.0);
         let mut total = 0.0;
         for sample in 0..self.samples {
-            let value = self.trainer.evaluate(&self.params, train::FIXED + sample as u32, &mut self.row);
+            let value = self.trainer.evaluate(0, &self.params, trainer::FIXED + sample as u32, &mut self.row);
             if !value.is_finite() {
                 return f64::NEG_INFINITY;
             }
@@ -69,7 +69,7 @@ impl Search<'_, '_> {
         let objective = Estimate { mean: f64::NAN, mcse: f64::NAN };
         let max_steps = self.trainer.config.max_steps;
         let progress = Progress { phase: Phase::Start, step: 0, max_steps, objective };
-        self.cancelled |= self.trainer.observer.progress(&progress) == Control::Cancel;
+        self.cancelled |= self.trainer.watch(&progress);
     }
 
     /// Minus the Hessian by central differences, each with a step of about a thousandth of its curvature's scale.

@@ -55,8 +55,22 @@ pub struct Verdict {
     pub advice: Vec<String>,
 }
 
-/// `factorised`: the guide has no correlations between latents. `khat`: of the final draws, `None` if there are none.
-pub fn verdict(ending: Ending, steps: usize, khat: Option<f64>, rows: &[QuantitySummary], factorised: bool) -> Verdict {
+/// What a verdict is read off.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures<'a> {
+    pub ending: Ending,
+    pub steps: usize,
+    /// Plain ascent with a constant step size was asked for.
+    pub plain: bool,
+    /// Of the final draws, `None` if there are none.
+    pub khat: Option<f64>,
+    pub rows: &'a [QuantitySummary],
+    /// The guide has no correlations between latents.
+    pub factorised: bool,
+}
+
+pub fn verdict(figures: &Figures<'_>) -> Verdict {
+    let Figures { ending, steps, plain, khat, rows, factorised } = *figures;
     let mut status = match ending {
         Ending::Settled => FitStatus::Converged,
         Ending::StepLimit => FitStatus::StepLimit,
@@ -65,6 +79,9 @@ pub fn verdict(ending: Ending, steps: usize, khat: Option<f64>, rows: &[Quantity
     let (mut reasons, mut advice) = (Vec::new(), Vec::new());
     match ending {
         Ending::Settled => {}
+        Ending::StepLimit if plain => {
+            reasons.push(format!("the {steps} steps of a constant size were made; nothing says whether they suffice"));
+        }
         Ending::StepLimit => {
             reasons.push(format!("the objective was still moving after {steps} steps"));
             advice.push("allow more steps with --steps".to_string());
@@ -113,7 +130,8 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let of = |ending, khat| verdict(ending, 10, khat, &[], true);
+        let of =
+            |ending, khat| verdict(&Figures { ending, steps: 10, plain: false, khat, rows: &[], factorised: true });
         assert_eq!(of(Ending::Settled, Some(0.5)).status, FitStatus::Converged);
         assert!(of(Ending::Settled, Some(0.5)).reasons.is_empty());
         let bad = of(Ending::Settled, Some(0.8));

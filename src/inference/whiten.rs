@@ -1,11 +1,13 @@
 //! Training coordinates: `u`, laid out as the parameters are, in which the objective's curvature is about minus the
 //! identity. A Gaussian guide's location and Cholesky factor are taken relative to a reference Gaussian (`m = m₀ + L₀ a`,
 //! `L = L₀ B`); free parameters, relative to a centre and a factor of the inverse of their curvature, where one is known.
-//! Coordinates change the path of training, never its optimum. Invariant: `u = 0` is the centre.
+//! Coordinates change the path of training, never its optimum. Invariant: `u = 0` is the centre, unless the coordinates are the
+//! parameters themselves.
 
 use super::bound::{ParamBlock, ParamRole};
 use super::dense;
 use super::newton::Found;
+use super::saved::{Reader, Saved};
 
 /// How one run of parameters depends on its coordinates.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub(crate) struct Coordinates {
     reference: Vec<f64>,
     /// Every part has a curvature of about -1, so that lengths in `u` measure loss.
     pub(crate) whitened: bool,
+    /// The coordinates are the parameters themselves; the centre is where `u` equals it.
+    declared: bool,
     scratch: Vec<f64>,
     other: Vec<f64>,
 }
@@ -69,7 +73,7 @@ impl Coordinates {
         let mut parts = Vec::new();
         let mut whitened = true;
         let gaussian = gaussian_blocks(blocks);
-        for block in blocks {
+        for block in blocks.iter().filter(|b| b.trained) {
             match (block.role, &gaussian) {
                 (ParamRole::Location, Some(_)) => parts.push(Part::Location { offset: block.offset, n: block.len }),
                 (ParamRole::LogScale, Some(_)) => parts.push(Part::LogScale { offset: block.offset, n: block.len }),
@@ -97,11 +101,64 @@ impl Coordinates {
             other: vec![0.0; reference.len().max(n)],
             reference,
             whitened,
+            declared: false,
         };
         if let Some((members, found)) = free {
             coordinates.set_linear(members, found);
         }
         coordinates
+    }
+
+    /// The parameters themselves.
+    pub(crate) fn declared(centre: &[f64]) -> Coordinates {
+        Coordinates {
+            parts: Vec::new(),
+            centre: centre.to_vec(),
+            reference: Vec::new(),
+            whitened: false,
+            declared: true,
+            scratch: Vec::new(),
+            other: Vec::new(),
+        }
+    }
+
+    /// The coordinates of the centre.
+    pub(crate) fn origin(&self) -> Vec<f64> {
+        if self.declared { self.centre.clone() } else { vec![0.0; self.centre.len()] }
+    }
+
+    pub(crate) fn save(&self, into: &mut Saved) {
+        into.reals(&self.centre);
+        into.reals(&self.reference);
+        into.count(usize::from(self.whitened));
+        for part in &self.parts {
+            if let Part::Linear { members, factor } = part {
+                into.count(1);
+                into.count(members.len());
+                members.iter().for_each(|m| into.count(*m));
+                into.reals(factor);
+            }
+        }
+        into.count(0);
+    }
+
+    /// Into coordinates over the same blocks.
+    pub(crate) fn restore(&mut self, from: &mut Reader<'_>) -> Option<()> {
+        from.reals_into(&mut self.centre)?;
+        self.reference = from.reals()?;
+        let whitened = from.count()? == 1;
+        while from.count()? == 1 {
+            let members = (0..from.count()?).map(|_| from.count()).collect::<Option<Vec<usize>>>()?;
+            let found = Found { factor: from.reals()?, rough: !whitened, description: String::new() };
+            if members.iter().any(|m| *m >= self.centre.len()) || found.factor.len() != members.len() * members.len() {
+                return None;
+            }
+            self.set_linear(&members, found);
+        }
+        self.whitened = whitened;
+        let n = self.reference.len().max(self.centre.len());
+        (self.scratch, self.other) = (vec![0.0; n], vec![0.0; n]);
+        Some(())
     }
 
     /// Gives the listed parameters (those of role `Free`) the factor `[n, n]`.
@@ -127,6 +184,10 @@ impl Coordinates {
 
     /// The parameters at coordinates `u`.
     pub(crate) fn params(&mut self, u: &[f64], params: &mut [f64]) {
+        if self.declared {
+            params.copy_from_slice(u);
+            return;
+        }
         params.copy_from_slice(&self.centre);
         for part in &self.parts {
             match part {
@@ -173,6 +234,10 @@ impl Coordinates {
 
     /// The gradient in `u` from the gradient in the parameters, both at `u` (whose parameters are `params`).
     pub(crate) fn pull(&mut self, u: &[f64], params: &[f64], gradient: &[f64], out: &mut [f64]) {
+        if self.declared {
+            out.copy_from_slice(gradient);
+            return;
+        }
         for part in &self.parts {
             match part {
                 Part::Location { offset, n } => {
@@ -254,8 +319,9 @@ fn reference_of(centre: &[f64], n: usize, scale: &ParamBlock) -> Vec<f64> {
 
 /// The location and the scale block of a derived Gaussian guide; `None` unless there is one of each and they fit.
 pub(crate) fn gaussian_blocks(blocks: &[ParamBlock]) -> Option<(&ParamBlock, &ParamBlock)> {
-    let mut locations = blocks.iter().filter(|b| b.role == ParamRole::Location);
-    let mut scales = blocks.iter().filter(|b| matches!(b.role, ParamRole::LogScale | ParamRole::CholeskyScale));
+    let mut locations = blocks.iter().filter(|b| b.trained && b.role == ParamRole::Location);
+    let mut scales =
+        blocks.iter().filter(|b| b.trained && matches!(b.role, ParamRole::LogScale | ParamRole::CholeskyScale));
     let (location, scale) = (locations.next()?, scales.next()?);
     let n = location.len;
     let fits = match scale.role {
@@ -272,7 +338,7 @@ mod tests {
     use crate::inference::noise::Noise;
 
     fn block(offset: usize, len: usize, role: ParamRole) -> ParamBlock {
-        ParamBlock { name: format!("p{offset}"), offset, len, role, explicit: false }
+        ParamBlock { name: format!("p{offset}"), offset, len, role, explicit: false, trained: true }
     }
 
     /// The pulled gradient of a smooth function of the parameters agrees with central differences in `u`, for each part.

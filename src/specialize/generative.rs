@@ -515,9 +515,15 @@ impl<'a> Machine<'a> {
         let x = match &site.strategy {
             Some(call) => self.emit_sample(dist, call, site, number)?,
             None => {
-                let before = self.drawing.replace((number, 0));
+                // Inside a strategy for the whole function the draws are that site's.
+                let own = self.drawing.is_none();
+                if own {
+                    self.drawing = Some((number, 0));
+                }
                 let x = if site.path { self.path(dist, site.span) } else { self.draw(dist, site.span) };
-                self.drawing = before;
+                if own {
+                    self.drawing = None;
+                }
                 x?
             }
         };

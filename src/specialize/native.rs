@@ -190,8 +190,11 @@ impl<'a> Machine<'a> {
             ("repeat", [x, counts]) => self.repeat(x, counts, span),
             ("stop", [x]) => self.stop(x, span),
             ("frozen", [q]) => {
+                // What it was applied to may depend on parameters as well: it is held too.
                 let g = self.as_gen(q, span)?;
-                Ok(Value::Gen(Rc::new(Gen { item: g.item, args: g.args.clone(), frozen: true })))
+                let held = Value::Gen(g).map_atoms(&mut |a| self.stop_atom(a));
+                let g = self.as_gen(&held, span)?;
+                Ok(Value::Gen(Rc::new(Gen { frozen: true, ..(*g).clone() })))
             }
             ("simulate", [q]) => {
                 let g = self.as_gen(q, span)?;

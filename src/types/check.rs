@@ -90,6 +90,7 @@ impl Checker {
             }
         }
         let substitutes = self.substitutes();
+        let trained = self.trained();
         let mut diagnostics = std::mem::take(&mut self.loaded.diagnostics);
         diagnostics.extend(early.into_iter().map(|f| f.diagnostic));
         diagnostics.extend(self.findings.drain(..).map(|f| f.diagnostic));
@@ -109,6 +110,7 @@ impl Checker {
             reasons: self.reasons.clone(),
             derived_guides: derived,
             substitutes,
+            trained,
             biased: self.biased.keys().cloned().collect(),
             obligations: self.obligations.values().cloned().collect(),
             bound_tests: self.bound_tests.clone(),
@@ -400,11 +402,9 @@ impl Checker {
                 }
             }
             ItemKind::Fit { lines } => {
-                if let Some(second) = lines.get(1) {
-                    self.unsupported(second.span, "a `fit` of several lines");
-                }
                 for line in lines {
-                    self.check_fit(line, &mut env);
+                    self.check_objective(&line.objective, &mut env);
+                    self.check_settings(line, &mut env);
                 }
             }
             ItemKind::Test { body, .. } => {
@@ -431,42 +431,6 @@ impl Checker {
                 self.report(
                     Diagnostic::error("E0204", objective.span, format!("`fit` takes an estimate, not {found}"))
                         .label(format!("this is {found}")),
-                );
-            }
-        }
-    }
-
-    fn check_fit(&mut self, line: &FitLine, env: &mut Env) {
-        self.check_objective(&line.objective, env);
-        for over in &line.over {
-            let ExprKind::Call { args, .. } = &over.kind else {
-                self.report(Diagnostic::error("E0205", over.span, "`over` takes `params(g)`").label("here"));
-                continue;
-            };
-            for a in args {
-                self.expr(&a.value, env);
-            }
-        }
-        if let Some(optimiser) = &line.optimiser
-            && let ExprKind::Call { args, .. } = &optimiser.kind
-        {
-            for a in args {
-                let value = self.expr(&a.value, env);
-                self.want_num(&value, a.value.span, env);
-            }
-        }
-        if let Some(particles) = &line.particles {
-            let value = self.expr(particles, env);
-            let fine = match &value {
-                Val::Num(n) => n.base == Base::Int && n.dims.is_empty(),
-                Val::Unknown => true,
-                _ => false,
-            };
-            if !fine {
-                let found = self.describe(&value);
-                self.report(
-                    Diagnostic::error("E0204", particles.span, format!("`particles` is an int, not {found}"))
-                        .label("here"),
                 );
             }
         }

@@ -104,6 +104,8 @@ pub struct Checked {
     /// `estimates` the same with less variance and its conditions hold (stl for elbo); as an expression in the main
     /// module.
     pub substitutes: HashMap<NodeId, Expr>,
+    /// Names of the parameters that a `fit` line (by id) trains, where it says so or is not alone; else all that it reads.
+    pub trained: HashMap<NodeId, Vec<String>>,
     /// Library or user strategies and objectives declared biased that are used: for every report.
     pub biased: Vec<String>,
     pub obligations: Vec<Obligation>,

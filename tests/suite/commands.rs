@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let checks: [(&str, fn() -> Result<(), String>); 7] = [
+    let checks: [(&str, fn() -> Result<(), String>); 9] = [
         ("a_fit_is_the_same_for_any_number_of_threads", threads),
         ("exit_statuses", statuses),
         ("every_refusal_has_a_code_and_a_place", refusals),
@@ -16,6 +16,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("a_value_that_is_no_number_is_E0603", no_number),
         ("expressions_of_the_command_line_are_checked", expressions),
         ("every_stage_prints", stages),
+        ("a_run_that_is_cut_goes_on_or_is_E0525", resuming),
+        ("plain_ascent_takes_the_steps_asked_for", plain),
     ];
     checks.into_iter().map(|(name, check)| Trial::test(format!("command::{name}"), move || Ok(check()?))).collect()
 }
@@ -155,6 +157,43 @@ fn stages() -> Result<(), String> {
         if output.status.code() != Some(0) || output.stdout.len() < 50 {
             return Err(format!("{}: {}", stage.name(), String::from_utf8_lossy(&output.stderr)));
         }
+    }
+    Ok(())
+}
+
+/// Cut at two places and resumed, a fit is the one that was not cut.
+fn resuming() -> Result<(), String> {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cut_run");
+    let folder = folder.display().to_string();
+    let file = "examples/eight_schools.ppl";
+    let common = ["fit", file, "--draws", "4000"];
+    let whole = json(&[&common[..], &["--seed", "5", "--steps", "1500"]].concat())?;
+    json(&[&common[..], &["--seed", "5", "--steps", "333", "--out", &folder]].concat())?;
+    json(&[&common[..], &["--steps", "900", "--resume", &folder, "--out", &folder]].concat())?;
+    let resumed = json(&[&common[..], &["--steps", "1500", "--resume", &folder]].concat())?;
+    if whole != resumed {
+        return Err(format!("a run that was cut differs:\n{whole}\n{resumed}"));
+    }
+    let other = "examples/posteriors/seeds-random_effects_logistic.ppl";
+    for arguments in [["fit", other, "--resume", &folder], ["fit", file, "--resume", "no_such_folder"]] {
+        let output = provi(&arguments)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() != Some(1) || !said.contains("E0525") {
+            return Err(format!("{arguments:?}: {:?}\n{said}", output.status));
+        }
+    }
+    Ok(())
+}
+
+/// `m` after n steps of size r on -(m - 1)^2 is 1 + (1 - 2 r)^n (m0 - 1), whatever a search or an average would do.
+fn plain() -> Result<(), String> {
+    let text = "param m: real = 5\nobjective o() = expect { -(m - 1)^2 }\nfit o() with sgd(1e-3, constant: true)\n";
+    let file = written("plain.ppl", text)?.display().to_string();
+    let found = json(&["fit", &file, "--steps", "777"])?;
+    let m = found["parameters"]["m"].as_f64().ok_or("no `m`")?;
+    let exact = 1.0 + 0.998f64.powi(777) * 4.0;
+    if (m - exact).abs() > 1e-12 || found["steps"] != 777 || found["status"] != "step_limit" {
+        return Err(format!("{exact} expected\n{found}"));
     }
     Ok(())
 }

@@ -52,12 +52,10 @@ fn gradient(session: &Session<'_>) -> Result<(), Refusal> {
 
 fn fit(session: &Session<'_>) -> Result<(), Refusal> {
     let options = FitOptions {
-        seed: 1,
         max_steps: Some(3000),
         particles: Some(1),
-        optimiser: None,
         draws: 100,
-        backend: Backend::Interpreter,
+        ..FitOptions::new(1, Backend::Interpreter)
     };
     run(session, &options, &mut Silent).map(|_| ())
 }

@@ -138,14 +138,8 @@ pub(crate) fn grad(case: &Case) -> Result<String, String> {
 
 /// A short fit: what is reported, not its figures, which must be finite and have an honest verdict.
 pub(crate) fn fit_summary(case: &Case) -> Result<String, String> {
-    let options = FitOptions {
-        seed: 1,
-        max_steps: Some(400),
-        particles: None,
-        optimiser: None,
-        draws: 4000,
-        backend: Backend::Machine { threads: 1 },
-    };
+    let options =
+        FitOptions { max_steps: Some(400), draws: 4000, ..FitOptions::new(1, Backend::Machine { threads: 1 }) };
     with_session(case, |session| {
         let report = fit::run(session, &options, &mut Silent)?;
         let outcome = &report.outcome;
@@ -158,7 +152,9 @@ pub(crate) fn fit_summary(case: &Case) -> Result<String, String> {
         let mut out = format!("latents: {}\n", names(of(outcome, true)));
         out.push_str(&format!("returned: {}\n", names(of(outcome, false))));
         out.push_str(&format!("parameters: {}\n", names(outcome.parameters.iter().map(|p| p.0.as_str()).collect())));
-        out.push_str(&format!("differentiated: {}\n", report.substitute.as_deref().unwrap_or("as written")));
+        let differentiated = |s: &Option<String>| s.clone().unwrap_or("as written".to_owned());
+        let differentiated: Vec<String> = report.substitutes.iter().map(differentiated).collect();
+        out.push_str(&format!("differentiated: {}\n", differentiated.join("; ")));
         out.push_str(&format!("not finite: {}\n", names(bad)));
         Ok(out)
     })

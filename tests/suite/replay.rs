@@ -50,14 +50,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn fitted(name: &str, text: &str, data: Option<&str>) -> Result<Outcome, String> {
     let opened = open(name, text, data).map_err(|r| said(&r))?;
     let session = opened.session().map_err(|r| said(&r))?;
-    let options = FitOptions {
-        seed: 1,
-        max_steps: None,
-        particles: None,
-        optimiser: None,
-        draws: 100_000,
-        backend: Backend::Machine { threads: 1 },
-    };
+    let options = FitOptions::new(1, Backend::Machine { threads: 1 });
     Ok(run(&session, &options, &mut Silent).map_err(|r| said(&r))?.outcome)
 }
 

@@ -1,6 +1,7 @@
 //! Stochastic gradient ascent with heavy-ball momentum (Polyak 1964).
 
 use super::Optimiser;
+use crate::inference::saved::{Reader, Saved};
 
 pub struct Sgd {
     velocity: Vec<f64>,
@@ -23,5 +24,13 @@ impl Optimiser for Sgd {
 
     fn reset(&mut self) {
         self.velocity.fill(0.0);
+    }
+
+    fn save(&self, into: &mut Saved) {
+        into.reals(&self.velocity);
+    }
+
+    fn restore(&mut self, from: &mut Reader<'_>) -> Option<()> {
+        from.reals_into(&mut self.velocity)
     }
 }

@@ -73,6 +73,7 @@ impl<T: Target> Guide<T> {
             len,
             role: ParamRole::Free,
             explicit: false,
+            trained: true,
         };
         let names = target.names().into_iter().map(|name| QuantityName { name, latent: true }).collect();
         Guide {

@@ -2,10 +2,11 @@
 //! `PROVI_ALL=1` runs seeds 1 to 3 with all draws, `PROVI_PARTICLES` and `PROVI_PATHWISE` vary the objective, `PROVI_SHOW`
 //! prints a line for each fit.
 
+use super::fit;
 use super::guides::{Estimator, Family, Guide};
 use super::models::{self, Reference};
 use super::targets::Target;
-use crate::inference::fit::{Config, Outcome, Silent, fit};
+use crate::inference::fit::{Config, Outcome, Silent};
 use crate::inference::verdict::FitStatus;
 
 /// Name, family, ELBO, smallest and largest sd ratio of the optimum.

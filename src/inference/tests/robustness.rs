@@ -1,11 +1,12 @@
 //! Fits where a blind optimiser fails: scales, correlations, funnels, steps that are not finite; and what a fit promises
 //! whatever the program: the same bits, an answer when interrupted, an error that replays.
 
+use super::fit;
 use super::guides::{Estimator, Family, Guide};
 use super::models::{self, Reference};
 use super::targets::Gaussian;
 use crate::inference::bound::{Bound, ParamBlock, ParamRole, QuantityName};
-use crate::inference::fit::{Config, Control, Observer, Progress, Silent, fit};
+use crate::inference::fit::{Config, Control, Line, Observer, Progress, Silent, Stopped};
 use crate::inference::noise::Noise;
 use crate::inference::optimise::{Choice, Rule};
 use crate::inference::verdict::FitStatus;
@@ -140,7 +141,8 @@ struct Coin {
 
 impl Coin {
     fn new(start: f64, period: u32) -> Coin {
-        let block = ParamBlock { name: "l".into(), offset: 0, len: 1, role: ParamRole::Free, explicit: true };
+        let block =
+            ParamBlock { name: "l".into(), offset: 0, len: 1, role: ParamRole::Free, explicit: true, trained: true };
         Coin { blocks: vec![block], start, period }
     }
 }
@@ -210,8 +212,10 @@ fn score_function_gradients_train() {
     assert_eq!(outcome.status, FitStatus::Converged, "{:?}", outcome.trace);
     assert!((outcome.parameters[0].1 - 4.0f64.ln()).abs() < 0.1, "{:?} {:?}", outcome.parameters, outcome.method);
     assert!(outcome.khat.is_none() && outcome.quantities.is_empty());
-    assert!((outcome.tuned[0] - 1.0).abs() < 0.05);
-    assert!(outcome.state[0] > 0.98 * outcome.steps as f64 && outcome.state[0] < outcome.steps as f64);
+    assert!((outcome.lines[0].tuned[0] - 1.0).abs() < 0.05);
+    assert!(
+        outcome.lines[0].state[0] > 0.98 * outcome.steps as f64 && outcome.lines[0].state[0] < outcome.steps as f64
+    );
 }
 
 #[test]
@@ -219,7 +223,8 @@ fn failing_steps_are_left_out_or_named() {
     let outcome = fit(&mut Coin::new(0.0, 10), &config(8), &mut Silent).unwrap();
     assert!((outcome.parameters[0].1 - 4.0f64.ln()).abs() < 0.1);
     assert!(outcome.warnings[0].contains("left out"), "{:?}", outcome.warnings);
-    let failure = fit(&mut Coin::new(0.0, 1), &config(9), &mut Silent).unwrap_err();
+    let stopped = fit(&mut Coin::new(0.0, 1), &config(9), &mut Silent).unwrap_err();
+    let Stopped::Training(failure) = stopped else { unreachable!() };
     assert_eq!((failure.seed, failure.status), (9, Status::Check(2)));
     assert!(failure.to_string().contains("step") && failure.to_string().contains("check 2"));
 }
@@ -227,12 +232,15 @@ fn failing_steps_are_left_out_or_named() {
 /// Other rules, and Adam at the rate of a file, reach the same optimum from the same start.
 #[test]
 fn every_rule_trains() {
-    for (rule, rate) in
-        [(Rule::Adam, 0.01), (Rule::Sgd { momentum: 0.9 }, 0.002), (Rule::Adagrad, 0.1), (Rule::Rmsprop, 0.01)]
-    {
+    for (rule, rate) in [
+        (Rule::ADAM, 0.01),
+        (Rule::Sgd { momentum: 0.9 }, 0.002),
+        (Rule::Adagrad { epsilon: 1e-10 }, 0.1),
+        (Rule::Rmsprop { keep: 0.99, epsilon: 1e-10 }, 0.01),
+    ] {
         let mut guide = Guide::derived(models::sblri(), Family::MeanField, Estimator::Pathwise, 4);
-        let optimiser = Some(Choice { rule, rate, constant: false });
-        let outcome = fit(&mut guide, &Config { optimiser, ..config(1) }, &mut Silent).unwrap();
+        let line = Line { bound: &mut guide, optimiser: Some(Choice::of(rule, rate)) };
+        let outcome = crate::inference::fit::fit(vec![line], &config(1), &mut Silent).unwrap();
         assert_eq!(outcome.status, FitStatus::Converged, "{rule:?}");
         assert!((outcome.objective.mean + 184.87).abs() < 0.03, "{rule:?} {:?}", outcome.objective);
     }
