@@ -26,6 +26,7 @@ mod memory;
 pub mod oneshot;
 pub mod pull;
 mod results;
+mod tasks;
 pub mod tree;
 pub mod values;
 

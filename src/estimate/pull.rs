@@ -526,7 +526,12 @@ impl<'a, 'b> Pull<'a, 'b> {
             }
             Some((stmt, _)) => match &*stmt {
                 Stmt::Array {
-                    prim: prim @ (Prim::Cholesky | Prim::SolveLower { .. } | Prim::CumSum { .. } | Prim::Sort),
+                    prim:
+                        prim @ (Prim::Cholesky
+                        | Prim::SolveLower { .. }
+                        | Prim::CumSum { .. }
+                        | Prim::Sort
+                        | Prim::Const { .. }),
                     args,
                     ..
                 } => {
