@@ -4,7 +4,7 @@ use crate::ad;
 use crate::codegen;
 use crate::diagnostic::Diagnostic;
 use crate::estimate;
-use crate::ir::core::{Program, Role};
+use crate::ir::core::{Block, Program, Role, Var};
 use crate::ir::interpret::Interpreter;
 use crate::lower;
 use crate::opt;
@@ -27,6 +27,11 @@ pub enum Backend {
 pub fn derived(sited: Sited<'_>) -> Result<Program, Vec<Diagnostic>> {
     let Sited { program, mut table } = sited;
     estimate::derive(program, &mut table)
+}
+
+/// Differentiates a region, for `grad`.
+pub fn region_gradient(program: &mut Program, block: &Block, wrt: &[Var]) -> Result<Block, String> {
+    ad::gradient(program, block, wrt).map_err(|e| e.to_string())
 }
 
 /// With the gradient in parameters, not yet optimised after differentiation.

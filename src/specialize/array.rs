@@ -3,7 +3,8 @@
 use super::machine::{Fail, Machine, R, UNKNOWN, refuse};
 use super::value::{Array, Known, Repr, Value, ViewAxis};
 use crate::base::source::Span;
-use crate::ir::core::{Atom, Collector, Prim, Scalar, Stmt, Type};
+use crate::diagnostic::Diagnostic;
+use crate::ir::core::{Atom, Collector, Prim, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;
 
 /// One index of an indexing expression.
@@ -117,6 +118,19 @@ impl<'a> Machine<'a> {
                     Ok(Value::Scalar(atom))
                 }
                 _ => self.index(&range_array(*from, *to), indices, span),
+            },
+            Value::List(items) => match indices {
+                [Index::At(Atom::Int(i))] => match usize::try_from(*i).ok().and_then(|i| items.get(i)) {
+                    Some(item) => Ok(item.clone()),
+                    None => self.out_of_bounds(span, *i, items.len()),
+                },
+                [Index::At(Atom::Var(_))] if !self.open.is_empty() => {
+                    let index = self.open.last().map_or(Var(0), |o| o.index);
+                    let reason =
+                        Diagnostic::error("E0390", span, "the index of a list must be known when data are bound");
+                    Err(Fail::Unroll { index, reason: Box::new(reason) })
+                }
+                _ => refuse(span, "the index of a list must be known when data are bound"),
             },
             other => refuse(span, format!("{} can't be indexed", other.kind())),
         }
@@ -398,6 +412,7 @@ impl<'a> Machine<'a> {
         match items.first() {
             None => Ok(Value::fill(Atom::Real(0.0), Scalar::Real, vec![0])),
             Some(Value::Unit) => Ok(Value::Unit),
+            Some(Value::Bijector(_) | Value::Item(_)) => Ok(Value::List(items.into())),
             Some(Value::Record(first)) => {
                 let names: Vec<String> = first.iter().map(|(n, _)| n.clone()).collect();
                 let mut fields = Vec::new();

@@ -1,6 +1,7 @@
 //! Binding: data to declarations, constants evaluated. What is bound is known to the partial evaluator: sizes, scalars
 //! and the elements of arrays at literal indices.
 
+use super::gradient::Gradient;
 use super::machine::{Bindings, Constant, Machine, SiteForm, Space};
 use super::value::{Array, Known, Repr, Value};
 use crate::base::source::Span;
@@ -56,8 +57,17 @@ fn from_array(name: &str, scalar: Scalar, a: &Bound_) -> Known {
 /// Binds data by name and evaluates the constants. Data are taken as already checked against their declarations;
 /// shapes are checked again here because everything after relies on them.
 pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<Bound<'a>, Vec<Diagnostic>> {
+    bind_with(checked, data, None)
+}
+
+/// As [`bind`], with a way to differentiate, for `grad`.
+pub fn bind_with<'a>(
+    checked: &'a Checked,
+    data: &HashMap<String, Bound_>,
+    gradient: Option<Gradient>,
+) -> Result<Bound<'a>, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    let mut bindings = Bindings::default();
+    let mut bindings = Bindings { gradient, ..Bindings::default() };
     let mut arrays = HashMap::new();
     for (k, entry) in checked.items.items.iter().enumerate() {
         let id = ItemId(u32::try_from(k).unwrap_or(u32::MAX));
@@ -76,7 +86,7 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
                     arrays.insert(name.text.clone(), known.clone());
                     bindings.data.insert(id, known);
                 } else if let Some(default) = default {
-                    match evaluate(checked, &bindings, &arrays, entry.module, default) {
+                    match evaluate(checked, &bindings, &arrays, entry.module, Some(ty), default) {
                         Ok(Constant::Leaf(k)) => {
                             let mut k = (*k).clone();
                             k.name = Some(name.text.clone());
@@ -101,7 +111,7 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
                 if !diagnostics.is_empty() {
                     continue;
                 }
-                let result = evaluate(checked, &bindings, &arrays, entry.module, value).map(|c| {
+                let result = evaluate(checked, &bindings, &arrays, entry.module, ty.as_ref(), value).map(|c| {
                     let real = ty
                         .as_ref()
                         .is_some_and(|t| matches!(&t.kind, TypeKind::Named { name, .. } if name.text == "real"));
@@ -154,11 +164,13 @@ fn evaluate(
     bindings: &Bindings,
     arrays: &HashMap<String, Rc<Known>>,
     module: crate::types::program::ModuleId,
+    ty: Option<&crate::syntax::tree::TypeExpr>,
     value: &crate::syntax::tree::Expr,
 ) -> Result<Constant, Diagnostic> {
     let mut m = Machine::new(checked, Rc::new(bindings.clone()), Space::Constrained, SiteForm::Draw);
     let env = super::value::Env::new(module, 0);
-    let v = m.expr(value, &env).map_err(|e| e.into_diagnostic())?;
+    let want = ty.and_then(|ty| m.wanted(ty, &env));
+    let v = m.expr_as(value, want, &env).map_err(|e| e.into_diagnostic())?;
     if let Some(c) = literal(&v) {
         return Ok(c);
     }

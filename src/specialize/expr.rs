@@ -3,13 +3,15 @@
 use super::array::Index;
 use super::machine::{Constant, Machine, R, refuse, unsupported};
 use super::scan::{self, Mention};
+use super::types::TypeValue;
 use super::value::{Binding, Closure, Env, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Scalar};
 use crate::ir::op::Op;
 use crate::syntax::tree::{
-    Arg, BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, MatchPattern, Pattern, Stmt, StmtKind,
+    Arg, BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, MatchPattern, Pattern, Stmt, StmtKind, TypeExpr,
+    TypeKind,
 };
 use crate::types::program::ItemId;
 use std::rc::Rc;
@@ -25,11 +27,12 @@ impl<'a> Machine<'a> {
 
     /// As [`Machine::block`], leaving its bindings in `env`.
     pub(super) fn block_in(&mut self, block: &'a Block, env: &mut Env<'a>) -> R<Value<'a>> {
+        let want = self.want.take();
         for stmt in &block.stmts {
             self.stmt(stmt, env)?;
         }
         match &block.value {
-            Some(value) => self.expr(value, env),
+            Some(value) => self.expr_as(value, want, env),
             None => Ok(Value::Unit),
         }
     }
@@ -37,14 +40,16 @@ impl<'a> Machine<'a> {
     fn stmt(&mut self, stmt: &'a Stmt, env: &mut Env<'a>) -> R<()> {
         match &stmt.kind {
             StmtKind::Let { pattern, ty, value } => {
-                let mut v = self.expr(value, env)?;
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
+                let mut v = self.expr_as(value, want, env)?;
                 if let Some(ty) = ty {
                     v = self.coerce(v, ty)?;
                 }
                 self.bind_pattern(pattern, v, env, stmt.span)
             }
             StmtKind::Var { name, ty, value } => {
-                let mut v = self.expr(value, env)?;
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
+                let mut v = self.expr_as(value, want, env)?;
                 if let Some(ty) = ty {
                     v = self.coerce(v, ty)?;
                 }
@@ -163,12 +168,28 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// The value of an expression where a type is declared.
+    pub(super) fn expr_as(&mut self, e: &'a Expr, want: Option<TypeValue<'a>>, env: &Env<'a>) -> R<Value<'a>> {
+        self.want = want;
+        self.expr(e, env)
+    }
+
+    /// What a declared type says to the expression that must have it.
+    pub(super) fn wanted(&mut self, ty: &'a TypeExpr, env: &Env<'a>) -> Option<TypeValue<'a>> {
+        // A type without sizes settles none.
+        if matches!(&ty.kind, TypeKind::Named { sizes, .. } if sizes.is_empty()) {
+            return None;
+        }
+        self.eval_type(ty, env).ok()
+    }
+
     pub(super) fn expr(&mut self, e: &'a Expr, env: &Env<'a>) -> R<Value<'a>> {
+        let want = self.want.take();
         match &e.kind {
             ExprKind::Int(i) => Ok(Value::int(*i)),
             ExprKind::Real(x) => Ok(Value::real(*x)),
             ExprKind::Bool(b) => Ok(Value::Scalar(Atom::Bool(*b))),
-            ExprKind::Str(_) => Ok(Value::Text),
+            ExprKind::Str(s) => Ok(Value::Text(s)),
             ExprKind::Name(n) => self.name(n, env, e.span),
             ExprKind::Path(segments) => match segments.last() {
                 Some(last) => self.name(&last.text, env, e.span),
@@ -183,7 +204,7 @@ impl<'a> Machine<'a> {
                 let a = self.scalar(x, env)?;
                 Ok(Value::Scalar(self.op(Op::Not, &[a])))
             }
-            ExprKind::Call { callee, args } => self.call(callee, args, env, e.span),
+            ExprKind::Call { callee, args } => self.call(callee, args, env, e.span, want),
             ExprKind::Index { array, indices } => {
                 let mut at = Vec::with_capacity(indices.len());
                 let base = match &array.kind {
@@ -213,26 +234,41 @@ impl<'a> Machine<'a> {
                 }
             }
             ExprKind::Array(items) => {
-                let values: R<Vec<_>> = items.iter().map(|i| self.expr(i, env)).collect();
+                let want = want.map(|w| w.element(1));
+                let values: R<Vec<_>> = items.iter().map(|i| self.expr_as(i, want.clone(), env)).collect();
                 self.stack(values?, e.span)
             }
             ExprKind::Tuple(items) => {
-                let values: R<Vec<_>> = items.iter().map(|i| self.expr(i, env)).collect();
+                let wants = match want {
+                    Some(TypeValue::Tuple(w)) => w,
+                    _ => Vec::new(),
+                };
+                let values: R<Vec<_>> =
+                    items.iter().enumerate().map(|(k, i)| self.expr_as(i, wants.get(k).cloned(), env)).collect();
                 Ok(Value::Tuple(values?.into()))
             }
             ExprKind::Record(fields) => {
                 let mut out = Vec::with_capacity(fields.len());
                 for (n, x) in fields {
-                    out.push((n.text.clone(), self.expr(x, env)?));
+                    let want = match &want {
+                        Some(TypeValue::Record(w)) => w.iter().find(|(f, _)| *f == n.text).map(|(_, t)| t.clone()),
+                        _ => None,
+                    };
+                    out.push((n.text.clone(), self.expr_as(x, want, env)?));
                 }
                 Ok(Value::record(out))
             }
-            ExprKind::Block(b) => self.block(b, env),
+            ExprKind::Block(b) => {
+                self.want = want;
+                self.block(b, env)
+            }
             ExprKind::If { condition, then, otherwise, .. } => {
                 let c = self.scalar(condition, env)?;
+                self.want = want;
                 self.if_expr(c, then, otherwise.as_ref(), env, e.span)
             }
             ExprKind::For { clauses, condition, body } => {
+                self.want = want.map(|w| w.element(clauses.len()));
                 self.for_expr(clauses, condition.as_deref(), body, env, super::loops::Reduce::Collect, e.span)
             }
             ExprKind::Lambda { params, body } => {
@@ -388,6 +424,13 @@ impl<'a> Machine<'a> {
         env: &Env<'a>,
         span: Span,
     ) -> R<Value<'a>> {
+        // Operands of an element-wise operation have one shape.
+        if op != BinaryOp::MatMul && self.sized_by_place(left, env) {
+            let r = self.expr(right, env)?;
+            let want = self.type_of(&r);
+            let l = self.expr_as(left, want, env)?;
+            return self.binary(op, &l, &r, span);
+        }
         let l = self.expr(left, env)?;
         // The right side of `and`, `or` may rely on the left: it is not evaluated when the left decides.
         match (op, &l) {
@@ -395,7 +438,8 @@ impl<'a> Machine<'a> {
             (BinaryOp::Or, Value::Scalar(Atom::Bool(true))) => return Ok(l),
             _ => {}
         }
-        let r = self.expr(right, env)?;
+        let want = if op != BinaryOp::MatMul && self.sized_by_place(right, env) { self.type_of(&l) } else { None };
+        let r = self.expr_as(right, want, env)?;
         if op == BinaryOp::Div
             && let (ExprKind::Int(a), ExprKind::Int(b)) = (&left.kind, &right.kind)
             && *b != 0
@@ -507,6 +551,7 @@ impl<'a> Machine<'a> {
         env: &Env<'a>,
         span: Span,
     ) -> R<Value<'a>> {
+        let want = self.want.take();
         self.choose(
             condition,
             env,
@@ -517,9 +562,15 @@ impl<'a> Machine<'a> {
                     scan::block(b, f);
                 }
             },
-            &mut |m| m.block(then, env),
+            &mut |m| {
+                m.want = want.clone();
+                m.block(then, env)
+            },
             &mut |m| match otherwise {
-                Some(b) => m.block(b, env),
+                Some(b) => {
+                    m.want = want.clone();
+                    m.block(b, env)
+                }
                 None => Ok(Value::Unit),
             },
         )

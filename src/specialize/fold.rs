@@ -19,6 +19,7 @@ pub(super) fn fold(op: Op, args: &[Atom]) -> Option<Atom> {
         (Op::Abs, [Real(a)]) => Real(a.abs()),
         (Op::Sqrt, [Real(a)]) => Real(a.sqrt()),
         (Op::Floor, [Real(a)]) => Real(a.floor()),
+        (Op::Round, [Real(a)]) => Real(a.round_ties_even()),
         (Op::Min, [Real(a), Real(b)]) if !a.is_nan() && !b.is_nan() => Real(a.min(*b)),
         (Op::Max, [Real(a), Real(b)]) if !a.is_nan() && !b.is_nan() => Real(a.max(*b)),
         (Op::Pow, [x, Real(1.0)]) => *x,

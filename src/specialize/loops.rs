@@ -84,6 +84,7 @@ impl<'a> Machine<'a> {
         if let Some(c) = condition {
             return unsupported(c.span, "a `for` with `while`");
         }
+        let want = self.want.take();
         let cells = self.assigned_cells(body, env);
         let mut samples: Vec<&'a str> = Vec::new();
         scan::block(body, &mut |m| {
@@ -92,7 +93,11 @@ impl<'a> Machine<'a> {
             }
         });
         let parts = Parts { clauses, cells: &cells, samples: samples.into() };
-        self.clauses(&parts, env, &mut |m, env| m.block(body, env), reduce, span)
+        let mut body = |m: &mut Machine<'a>, env: &Env<'a>| {
+            m.want = want.clone();
+            m.block(body, env)
+        };
+        self.clauses(&parts, env, &mut body, reduce, span)
     }
 
     fn clauses(
@@ -412,6 +417,13 @@ impl<'a> Machine<'a> {
     ) -> R<Value<'a>> {
         if reduce == Reduce::Discard {
             return Ok(Value::Unit);
+        }
+        // What has no elements in Core is known for each iteration.
+        if let Value::Bijector(_) | Value::List(_) = &value
+            && let Some(open) = self.open.last()
+        {
+            let reason = Diagnostic::error("E0390", span, "a list of bijectors is made here");
+            return Err(Fail::Unroll { index: open.index, reason: Box::new(reason) });
         }
         if let Value::Estimate(e) = &value {
             self.estimate_yields(e, calls, results, collectors);

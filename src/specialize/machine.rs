@@ -4,8 +4,10 @@
 //! Every operation goes through [`Machine::op`], which folds literals exactly as Core would compute them.
 
 use super::generative::Frame;
+use super::gradient::Gradient;
 use super::memory::Memory;
 use super::strategy::{CallRecord, Current, SiteEntry};
+use super::types::TypeValue;
 use super::value::{Env, Known, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
@@ -69,6 +71,8 @@ pub(super) fn refuse<T>(span: Span, message: impl Into<String>) -> R<T> {
 pub(super) struct Bindings {
     pub data: HashMap<ItemId, Rc<Known>>,
     pub consts: HashMap<ItemId, Constant>,
+    /// How `grad` differentiates.
+    pub gradient: Option<Gradient>,
 }
 
 /// The value of a `const`.
@@ -173,6 +177,13 @@ pub(super) struct Machine<'a> {
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
     pub hoists: bool,
+    /// The declared type of the expression about to be evaluated: sizes of a call that no argument settles come from it.
+    /// Taken by the first expression that is evaluated.
+    pub want: Option<TypeValue<'a>>,
+    /// Parameters stand for their initial values; those whose initial value is being evaluated.
+    pub initialising: Option<Vec<ItemId>>,
+    /// `inspect`ed so far, in a program made for that.
+    pub inspected: Option<Vec<(String, Var)>>,
 }
 
 /// Draws of one site are numbered below this.
@@ -211,6 +222,9 @@ impl<'a> Machine<'a> {
             memory: Memory::default(),
             detaches: false,
             hoists: true,
+            want: None,
+            initialising: None,
+            inspected: None,
         }
     }
 

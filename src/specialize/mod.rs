@@ -15,6 +15,8 @@ mod dist;
 mod expr;
 mod fold;
 mod generative;
+pub mod gradient;
+mod inspect;
 mod loops;
 pub mod machine;
 mod memory;

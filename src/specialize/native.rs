@@ -82,10 +82,13 @@ const OTHERS: &[&str] = &[
     "forward",
     "inverse",
     "is_missing",
+    "pivot",
+    "fold",
+    "grad",
+    "inspect",
 ];
 
-const LATER: &[&str] =
-    &["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "inspect", "plug_in", "compose"];
+const LATER: &[&str] = &["merge", "restrict", "predictive", "condition", "marginal", "normalize", "plug_in"];
 
 pub(super) fn is_native(name: &str) -> bool {
     unary(name).is_some() || OTHERS.contains(&name) || LATER.contains(&name)
@@ -130,6 +133,16 @@ impl<'a> Machine<'a> {
                 })
             }
             ("min" | "max", [a]) => self.extreme(a, name == "min", span),
+            ("pivot", [a]) => {
+                let top = self.extreme(a, false, span)?;
+                let top = self.force(&top, span)?;
+                let top = self.real_op(Op::Max, &[top, Atom::Real(-1e300)]);
+                let top = self.real_op(Op::Min, &[top, Atom::Real(1e300)]);
+                Ok(Value::Scalar(self.stop_atom(top)))
+            }
+            ("fold", [f, Value::List(items)]) => self.folded(f, items, span),
+            ("grad", [f, x]) => self.gradient(f, x, span),
+            ("inspect", [x, Value::Text(name)]) => self.inspect(x, name, span),
             ("gamma_p", [_, _]) => self.elementwise(&values, span, &mut |m, x| Ok(m.real_op(Op::GammaP, x))),
             ("beta_inc", [_, _, _]) => self.elementwise(&values, span, &mut |m, x| Ok(m.real_op(Op::BetaInc, x))),
             ("is_missing", [x]) => self.elementwise(std::slice::from_ref(x), span, &mut |m, x| {
@@ -247,6 +260,19 @@ impl<'a> Machine<'a> {
             _ => {
                 let _ = env;
                 refuse(span, format!("`{name}` can't be applied to these {} arguments", values.len()))
+            }
+        }
+    }
+
+    /// `f(f(a, b), f(c, d))`: halves first, so that calls nest little.
+    fn folded(&mut self, f: &Value<'a>, items: &[Value<'a>], span: Span) -> R<Value<'a>> {
+        match items {
+            [] => refuse(span, "`fold` of nothing"),
+            [one] => Ok(one.clone()),
+            _ => {
+                let (left, right) = items.split_at(items.len() / 2);
+                let (left, right) = (self.folded(f, left, span)?, self.folded(f, right, span)?);
+                self.apply(f, vec![left, right], span)
             }
         }
     }

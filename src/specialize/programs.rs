@@ -9,7 +9,7 @@ use super::types::shape_of;
 use super::value::{Env, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Block, Collector, Program, Role, Scalar, Type};
+use crate::ir::core::{Atom, Block, Collector, Program, Role, Scalar, Type, Var};
 use crate::ir::op::Op;
 use crate::syntax::tree::{Expr, ItemKind};
 use crate::types::program::{DerivedGuide, ItemId};
@@ -104,6 +104,32 @@ fn build_objective<'a>(m: &mut Machine<'a>, expr: &'a Expr, options: &Options) -
     Ok(())
 }
 
+/// What an objective `inspect`s: one result per place, `[…loops, …value]`, and their names; NaN where a place was not reached.
+/// Samples are plain draws. `None`: it inspects nothing.
+pub fn inspected<'a>(bound: &Bound<'a>, expr: &'a Expr, options: &Options) -> Checked<Option<Program>> {
+    let mut m = machine(bound, options.space, SiteForm::Draw);
+    m.inspected = Some(Vec::new());
+    failed((|| {
+        m.declare_params(&options.params)?;
+        let env = m.main_env();
+        let n = options.particles.max(1);
+        m.for_(&[n], vec![Collector::Sum { keep: Vec::new() }], |m, _| {
+            let a = m.scalar(expr, &env)?;
+            Ok(vec![m.real_of(a)])
+        })?;
+        let (names, vars): (Vec<String>, Vec<Var>) = m.inspected.take().unwrap_or_default().into_iter().unzip();
+        let mut stmts = std::mem::take(&mut m.stmts);
+        let exposed = super::inspect::expose(&mut m.program, &mut stmts, &vars);
+        m.stmts = stmts;
+        let found = names.into_iter().zip(exposed).filter_map(|(n, v)| Some((n, v?)));
+        let (names, results): (Vec<String>, Vec<Atom>) = found.map(|(n, v)| (n, Atom::Var(v))).unzip();
+        m.program.outputs = names;
+        m.finish(results);
+        Ok(())
+    })())?;
+    Ok((!m.program.outputs.is_empty()).then_some(m.program))
+}
+
 /// log density of the guide's model at unconstrained latents, with the log Jacobian. One parameter, `latent[n]`.
 pub fn log_joint<'a>(bound: &Bound<'a>, guide: &'a DerivedGuide) -> Checked<Program> {
     let mut m = machine(bound, Space::Constrained, SiteForm::Draw);
@@ -190,30 +216,50 @@ fn name_leaves<'a>(prefix: &str, value: &Value<'a>, into: &mut Vec<(String, Valu
     }
 }
 
-/// Initial values of the named parameters on the unconstrained space: one result each, no parameters. An `init` may
-/// draw.
+/// Initial values of the named parameters on the unconstrained space: one result each, no parameters. An `init` is
+/// evaluated once, and may draw.
 pub fn initial_params(bound: &Bound<'_>, names: &[String]) -> Checked<Program> {
     let mut m = machine(bound, Space::Constrained, SiteForm::Draw);
+    m.initialising = Some(Vec::new());
     failed((|| {
         let checked = m.checked;
+        let mut made: Vec<(&str, Value<'_>)> = Vec::new();
         let mut atoms = Vec::new();
         for name in names {
             let mut segments = name.split('.');
             let root = segments.next().unwrap_or(name);
-            let found = checked.items.items.iter().find_map(|entry| match &entry.item.kind {
-                ItemKind::Param { name: n, ty, init, .. } if n.text == root => Some((entry.module, n.span, ty, init)),
-                _ => None,
-            });
-            let Some((module, span, ty, init)) = found else {
+            let found = checked
+                .items
+                .items
+                .iter()
+                .position(|entry| matches!(&entry.item.kind, ItemKind::Param { name: n, .. } if n.text == root));
+            let Some(k) = found else {
                 return refuse(Span::default(), format!("there is no parameter `{name}`"));
             };
-            let env = Env::new(module, 0);
-            let ty = m.eval_type(ty, &env)?;
-            let value = m.expr(init, &env)?;
-            let mut z = m.unconstrained(&value, &ty, span)?;
+            let id = ItemId(u32::try_from(k).unwrap_or(u32::MAX));
+            let ItemKind::Param { name: declared, ty, .. } = &checked.items.item(id).kind else {
+                return refuse(Span::default(), format!("there is no parameter `{name}`"));
+            };
+            let span = declared.span;
+            let mut z = match made.iter().find(|(n, _)| *n == root) {
+                Some((_, z)) => z.clone(),
+                None => {
+                    let value = m.initial_value(id)?;
+                    let z = m.in_prologue(|m| {
+                        let ty = m.eval_type(ty, &Env::new(checked.items.module_of(id), 0))?;
+                        m.unconstrained(&value, &ty, span)
+                    })?;
+                    made.push((root, z.clone()));
+                    z
+                }
+            };
             for s in segments {
-                z = match z.field(s) {
-                    Some(v) => v.clone(),
+                let part = match (&z, s.parse::<usize>()) {
+                    (Value::Tuple(items), Ok(k)) => items.get(k).cloned(),
+                    _ => z.field(s).cloned(),
+                };
+                z = match part {
+                    Some(v) => v,
                     None => return refuse(span, format!("there is no parameter `{name}`")),
                 };
             }

@@ -27,7 +27,8 @@ impl<'a> Machine<'a> {
             Value::Record(fields) => fields.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
             Value::Dist(d) => d.args.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
             Value::Bijector(b) => b.args.iter().try_for_each(|(_, v)| self.leaves_into(v, span, into)),
-            Value::Item(_) | Value::Native(_) | Value::Text => Ok(()),
+            Value::List(items) => items.iter().try_for_each(|v| self.leaves_into(v, span, into)),
+            Value::Item(_) | Value::Native(_) | Value::Text(_) => Ok(()),
             other => refuse(span, format!("{} can't be chosen or collected at run time", other.kind())),
         }
     }
@@ -54,6 +55,14 @@ impl<'a> Machine<'a> {
                 }
                 Value::Dist(Rc::new(new))
             }
+            Value::Bijector(b) => {
+                let mut new = (**b).clone();
+                for (_, v) in &mut new.args {
+                    *v = self.rebuild(v, atoms);
+                }
+                Value::Bijector(Rc::new(new))
+            }
+            Value::List(items) => Value::List(items.iter().map(|v| self.rebuild(v, atoms)).collect()),
             other => other.clone(),
         }
     }

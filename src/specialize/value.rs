@@ -70,7 +70,9 @@ pub(super) enum Value<'a> {
     Estimate(Rc<Estimate>),
     /// One estimate per index of the loops that made it: `extents` lead every atom's axes.
     Estimates(Rc<Estimates>),
-    Text,
+    Text(&'a str),
+    /// Several of what has no elements in Core: bijectors, in order.
+    List(Rc<[Value<'a>]>),
 }
 
 pub(super) struct Closure<'a> {
@@ -253,7 +255,8 @@ impl<'a> Value<'a> {
             Value::Bijector(_) => "a bijector",
             Value::Continuation => "a continuation",
             Value::Estimate(_) | Value::Estimates(_) => "an estimate",
-            Value::Text => "a text",
+            Value::Text(_) => "a text",
+            Value::List(_) => "a list",
         }
     }
 
@@ -263,9 +266,13 @@ impl<'a> Value<'a> {
             args.iter().map(|(n, v)| (*n, v.map_atoms(f))).collect()
         };
         match self {
-            Value::Unit | Value::Range(..) | Value::Item(_) | Value::Native(_) | Value::Continuation | Value::Text => {
-                self.clone()
-            }
+            Value::Unit
+            | Value::Range(..)
+            | Value::Item(_)
+            | Value::Native(_)
+            | Value::Continuation
+            | Value::Text(_) => self.clone(),
+            Value::List(items) => Value::List(items.iter().map(|v| v.map_atoms(f)).collect()),
             Value::Scalar(a) => Value::Scalar(f(*a)),
             Value::Array(array) => {
                 let repr = match &array.repr {

@@ -169,7 +169,9 @@ impl Checker {
         }
         let mut d = Diagnostic::error("E0201", span, format!("there is no type `{name}`")).label("not found");
         let known = ["real", "int", "bool", "simplex", "ordered", "positive_ordered", "cholesky_cov", "cov_matrix"];
-        if let Some(near) = super::names::nearest(name, known.into_iter()) {
+        if let Some(from) = super::library::used_from(name) {
+            d = d.fix(format!("`use {from}::{{{name}}}`"));
+        } else if let Some(near) = super::names::nearest(name, known.into_iter()) {
             d = d.fix(format!("did you mean `{near}`?"));
         }
         self.report(d);

@@ -11,12 +11,13 @@ use crate::syntax::tree::{Block, Expr, ExprKind, ForClause, ForRange, Pattern, S
 impl Checker {
     /// The value of a block; names bound inside do not leave it.
     pub fn block(&mut self, block: &Block, env: &mut Env) -> Val {
+        let want = self.want.take();
         let depth = env.vars.len();
         for stmt in &block.stmts {
             self.stmt(stmt, env);
         }
         let value = match &block.value {
-            Some(value) => self.expr(value, env),
+            Some(value) => self.expr_as(value, want, env),
             None => Val::Unit,
         };
         env.vars.truncate(depth);
@@ -28,7 +29,8 @@ impl Checker {
         match &stmt.kind {
             StmtKind::Let { pattern, ty, value } => {
                 let place = value.span;
-                let mut value = self.expr(value, env);
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
+                let mut value = self.expr_as(value, want, env);
                 if let Some(ty) = ty {
                     value = self.conform(ty, &value, env, Purpose { what: "the value", span: place }, None);
                 }
@@ -42,7 +44,8 @@ impl Checker {
             }
             StmtKind::Var { name, ty, value } => {
                 let place = value.span;
-                let mut value = self.expr(value, env);
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
+                let mut value = self.expr_as(value, want, env);
                 if let Some(ty) = ty {
                     value =
                         self.conform(ty, &value, env, Purpose { what: &format!("`{}`", name.text), span: place }, None);
@@ -191,16 +194,21 @@ impl Checker {
         span: Span,
         env: &mut Env,
     ) -> Val {
+        let want = self.want.take();
         self.joins += u32::from(continuous);
         let c = self.expr(condition, env);
         self.joins -= u32::from(continuous);
         self.want_bool(&c, condition.span);
         let mut second = env.clone();
         let before = self.runs.last().map_or((0, 0), |r| (r.sites.len(), r.bindings.len()));
+        self.want = want.clone();
         let value = self.block(then, env);
         let from_then = self.split_run(before);
         let other = match otherwise {
-            Some(block) => self.block(block, &mut second),
+            Some(block) => {
+                self.want = want;
+                self.block(block, &mut second)
+            }
             None => Val::Unit,
         };
         let from_else = self.split_run(before);
@@ -230,6 +238,7 @@ impl Checker {
     }
 
     pub fn for_expr(&mut self, clauses: &[ForClause], body: &Block, span: Span, env: &mut Env) -> Val {
+        let want = self.want.take().map(|w| super::annotation::strip(&w, clauses.len()));
         let depth = env.vars.len();
         let mut dims = Vec::new();
         let loops = self.runs.last().map_or(0, |r| r.loops.len());
@@ -282,6 +291,7 @@ impl Checker {
         if effects(body) {
             self.settle_loop(body, env, span);
         }
+        self.want = want;
         let value = self.block(body, env);
         env.vars.truncate(depth);
         if let Some(run) = self.runs.last_mut() {
@@ -289,7 +299,8 @@ impl Checker {
         }
         match value {
             Val::Unit => Val::Unit,
-            Val::Unknown | Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) | Val::Text => Val::Unknown,
+            Val::Bijector(b) => Val::Bijectors([b.clone(), b].into()),
+            Val::Unknown | Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijectors(_) | Val::Text => Val::Unknown,
             value => value.map(&mut |n| n.clone().under(&dims)),
         }
     }

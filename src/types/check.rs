@@ -255,7 +255,8 @@ impl Checker {
             ItemKind::Const { name, ty, value } => {
                 env.mode = Mode::Sampler;
                 let place = value.span;
-                let mut value = self.expr(value, &mut env);
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, &mut env));
+                let mut value = self.expr_as(value, want, &mut env);
                 if let Some(ty) = ty {
                     value = self.conform(
                         ty,
@@ -323,7 +324,8 @@ impl Checker {
             ItemKind::Param { name, ty, init, .. } => {
                 self.global(id, false);
                 env.mode = Mode::Sampler;
-                let value = self.expr(init, &mut env);
+                let want = self.wanted(ty, &mut env);
+                let value = self.expr_as(init, want, &mut env);
                 let what = format!("the initial value of `{}`", name.text);
                 self.conform(ty, &value, &mut env, Purpose { what: &what, span: init.span }, None);
             }
@@ -338,6 +340,7 @@ impl Checker {
             }
             ItemKind::Fn(f) => {
                 self.assumed_params(&f.sizes, &f.params, &mut env, false);
+                self.want = f.result.as_ref().and_then(|ty| self.wanted(ty, &mut env));
                 let value = self.block(&f.body, &mut env);
                 if let Some(ty) = &f.result {
                     let what = format!("the result of `{}`", f.name.text);

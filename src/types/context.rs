@@ -32,6 +32,8 @@ pub enum OriginKind {
     Argument,
     /// A state of a strategy: not smooth, but it may only reach what is stopped.
     Memory,
+    /// What a `grad` differentiates in.
+    Differentiated,
 }
 
 /// A call under way.
@@ -155,6 +157,11 @@ pub struct Checker {
     pub poisoned: HashSet<ItemId>,
     /// Items of derived guides.
     pub generated: Vec<ItemId>,
+    /// Calls of `grad` under way: their place, and the origin of what is differentiated in.
+    pub gradients: Vec<(Span, OriginId)>,
+    /// The type that the expression about to be evaluated is declared to have: sizes of a call that no argument settles
+    /// come from it. Taken by the first expression that is evaluated.
+    pub want: Option<Val>,
     /// Sites for which no other strategy is left.
     pub stuck: HashSet<NodeId>,
     pub output: Vec<Diagnostic>,
@@ -195,6 +202,8 @@ impl Checker {
             depth: 0,
             poisoned: HashSet::new(),
             generated: Vec::new(),
+            gradients: Vec::new(),
+            want: None,
             stuck: HashSet::new(),
             output: Vec::new(),
             recursive: HashSet::new(),
@@ -452,6 +461,7 @@ impl Checker {
             },
             Val::Gen(_) => "a generative function".to_owned(),
             Val::Bijector(_) => "a bijector".to_owned(),
+            Val::Bijectors(_) => "an array of bijectors".to_owned(),
             Val::Range { from, to } => format!("{}..{}", from.source(), to.source()),
             Val::Values(_) => "a support".to_owned(),
             Val::Absent { .. } => "a density that does not exist".to_owned(),
@@ -513,7 +523,11 @@ impl Checker {
     /// Reports a smooth value where a free one is needed.
     pub fn must_be_free(&mut self, kind: &Kind, span: Span, what: &str, verb: &str) {
         let kind = &self.without_memory(kind);
-        if kind.is_free() || self.joins > 0 {
+        if kind.is_free() {
+            return;
+        }
+        if self.joins > 0 {
+            self.kink(kind, span, what);
             return;
         }
         if let Some(origin) = self.relaxed_origin(kind) {
@@ -537,6 +551,15 @@ impl Checker {
                 origin.name,
                 self.fallback().map_or(String::new(), |s| format!(", e.g. `by {s}`"))
             )),
+            OriginKind::Differentiated => Diagnostic::error(
+                "E0217",
+                span,
+                format!("{what} inside `grad`: the gradient in `{}` would miss the jump", origin.name),
+            )
+            .label(format!("{verb} depends on `{}`", origin.name))
+            .also(origin.span, format!("`{}` is differentiated here", origin.name))
+            .note("the derivative of a value that jumps is zero almost everywhere and says nothing about the jump")
+            .fix("use a continuous function (`sigmoid`, `max`, `softplus`)"),
             OriginKind::Param | OriginKind::Argument | OriginKind::Memory => Diagnostic::error(
                 "E0302",
                 span,

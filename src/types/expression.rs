@@ -8,11 +8,12 @@ use super::program::ItemId;
 use super::value::{Base, Callable, Env, Kind, Mode, Num, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::syntax::tree::{BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, MatchPattern};
+use crate::syntax::tree::{BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, MatchPattern, TypeExpr, TypeKind};
 use std::rc::Rc;
 
 impl Checker {
     pub fn expr(&mut self, e: &Expr, env: &mut Env) -> Val {
+        let want = self.want.take();
         match &e.kind {
             ExprKind::Int(i) => {
                 #[expect(clippy::cast_precision_loss, reason = "sizes and bounds are far below 2^53")]
@@ -46,7 +47,7 @@ impl Checker {
                 self.want_bool(&value, inner.span);
                 Val::Num(Num::new(Base::Bool, Vec::new()))
             }
-            ExprKind::Call { callee, args } => self.call(callee, args, e.span, env),
+            ExprKind::Call { callee, args } => self.call(callee, args, e.span, env, want),
             ExprKind::Index { array, indices } => self.index(array, indices, e.span, env),
             ExprKind::Field { value, field } => {
                 if let Some(path) = address_path(e)
@@ -59,8 +60,18 @@ impl Checker {
                 let value = self.expr(value, env);
                 self.field(&value, &field.text, field.span)
             }
-            ExprKind::Array(parts) => self.array_literal(parts, e.span, env),
-            ExprKind::Tuple(parts) => Val::Tuple(parts.iter().map(|p| self.expr(p, env)).collect()),
+            ExprKind::Array(parts) => {
+                let want = want.map(|w| strip(&w, 1));
+                self.array_literal(parts, want.as_ref(), e.span, env)
+            }
+            ExprKind::Tuple(parts) => {
+                let wants = match want {
+                    Some(Val::Tuple(w)) if w.len() == parts.len() => w,
+                    _ => Vec::new(),
+                };
+                let values = parts.iter().enumerate().map(|(k, p)| self.expr_as(p, wants.get(k).cloned(), env));
+                Val::Tuple(values.collect())
+            }
             ExprKind::Record(fields) => {
                 let mut record = Record::default();
                 for (name, value) in fields {
@@ -70,19 +81,28 @@ impl Checker {
                                 .label("again here"),
                         );
                     }
-                    let value = self.expr(value, env);
+                    let wanted = match &want {
+                        Some(Val::Record(w)) => w.get(&name.text).cloned(),
+                        _ => None,
+                    };
+                    let value = self.expr_as(value, wanted, env);
                     record.fields.push((name.text.clone(), value));
                 }
                 Val::Record(record)
             }
-            ExprKind::Block(block) => self.block(block, env),
+            ExprKind::Block(block) => {
+                self.want = want;
+                self.block(block, env)
+            }
             ExprKind::If { continuous, condition, then, otherwise } => {
+                self.want = want;
                 self.if_expr(*continuous, condition, then, otherwise.as_ref(), e.span, env)
             }
             ExprKind::For { clauses, condition, body } => {
                 if let Some(condition) = condition {
                     return self.unsupported(condition.span, "`for … while`");
                 }
+                self.want = want;
                 self.for_expr(clauses, body, e.span, env)
             }
             ExprKind::Lambda { params, body } => Val::Fn(Rc::new(Callable::Lambda {
@@ -109,6 +129,21 @@ impl Checker {
                 Val::Range { from, to }
             }
         }
+    }
+
+    /// The value of an expression where a type is declared.
+    pub fn expr_as(&mut self, e: &Expr, want: Option<Val>, env: &mut Env) -> Val {
+        self.want = want;
+        self.expr(e, env)
+    }
+
+    /// What a declared type says to the expression that must have it.
+    pub fn wanted(&mut self, ty: &TypeExpr, env: &mut Env) -> Option<Val> {
+        // A type without sizes settles none.
+        if matches!(&ty.kind, TypeKind::Named { sizes, .. } if sizes.is_empty()) {
+            return None;
+        }
+        Some(self.quietly(|c| c.resolve(ty, env)).0)
     }
 
     fn name(&mut self, name: &str, span: Span, env: &mut Env) -> Val {
@@ -149,6 +184,14 @@ impl Checker {
     }
 
     pub fn unknown_name(&mut self, name: &str, span: Span, env: &Env) {
+        if self.loaded.items.family(env.module, name).is_some() {
+            self.report(
+                Diagnostic::error("E0205", span, format!("the family `{name}` makes a guide, not a value"))
+                    .label("used as a value")
+                    .fix(format!("`guide q = {name}(model())`")),
+            );
+            return;
+        }
         let mut d = Diagnostic::error("E0201", span, format!("`{name}` is not known here")).label("not found");
         if name == "_" {
             d = d.note("`_` stands for no value");
@@ -169,7 +212,9 @@ impl Checker {
             .chain(scope.keys().map(String::as_str))
             .chain(library)
             .chain(native);
-        if let Some(near) = super::names::nearest(name, candidates) {
+        if let Some(from) = super::library::used_from(name) {
+            d = d.fix(format!("`use {from}::{{{name}}}`"));
+        } else if let Some(near) = super::names::nearest(name, candidates) {
             let near = near.to_owned();
             d = d.fix(format!("did you mean `{near}`?"));
         } else if name != "_" {
@@ -254,14 +299,21 @@ impl Checker {
         }
     }
 
-    fn array_literal(&mut self, parts: &[Expr], span: Span, env: &mut Env) -> Val {
+    fn array_literal(&mut self, parts: &[Expr], want: Option<&Val>, span: Span, env: &mut Env) -> Val {
         let mut joined: Option<Val> = None;
+        let mut bijectors = Vec::new();
         for part in parts {
-            let value = self.expr(part, env);
+            let value = self.expr_as(part, want.cloned(), env);
+            if let Val::Bijector(b) = &value {
+                bijectors.push(b.clone());
+            }
             joined = Some(match joined {
                 None => value,
                 Some(before) => self.join(&before, &value, part.span),
             });
+        }
+        if bijectors.len() == parts.len() && !parts.is_empty() {
+            return Val::Bijectors(bijectors.into());
         }
         let Some(element) = joined else {
             self.report(
@@ -272,7 +324,7 @@ impl Checker {
         #[expect(clippy::cast_precision_loss, reason = "a literal's length is small")]
         let n = Poly::constant(parts.len() as f64);
         match element {
-            Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) => Val::Unknown,
+            Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) | Val::Bijectors(_) => Val::Unknown,
             element => element.map(&mut |x| x.clone().under(std::slice::from_ref(&n))),
         }
     }
@@ -685,6 +737,7 @@ impl Checker {
     }
 
     pub fn expect(&mut self, block: &Block, env: &mut Env) -> Val {
+        self.impure(block.span, "is an estimate");
         let source = self.fresh();
         let mut inner = env.clone();
         inner.mode = Mode::Expect;

@@ -242,9 +242,11 @@ impl Checker {
         let source = self.expr(value, env);
         match env.mode {
             Mode::Generative => {}
-            Mode::Expect => return self.sample_untraced(stmt, address, &source, by, value.span, env),
-            // Delegation: the body's rest is the continuation.
-            Mode::Strategy => return self.sample_untraced(stmt, address, &source, by, value.span, env),
+            // In a strategy, delegation: the body's rest is the continuation.
+            Mode::Expect | Mode::Strategy => {
+                self.impure(stmt.span, "samples");
+                return self.sample_untraced(stmt, address, &source, by, value.span, env);
+            }
             Mode::Pure | Mode::Sampler => {
                 self.report(
                     Diagnostic::error(

@@ -14,6 +14,7 @@ pub mod derived;
 pub mod expression;
 pub mod fitting;
 pub mod generative;
+pub mod gradient;
 pub mod library;
 pub mod load;
 pub mod memory;

@@ -34,7 +34,7 @@ const SMOOTH: [&str; 20] = [
 ];
 /// Element-wise functions that jump.
 const JUMPING: [&str; 4] = ["floor", "round", "sign", "to_int"];
-const SEVERAL: [&str; 4] = ["gamma_p", "beta_inc", "min", "max"];
+const SEVERAL: [&str; 5] = ["gamma_p", "beta_inc", "min", "max", "pivot"];
 const ARRAYS: [&str; 17] = [
     "sum",
     "mean",
@@ -54,7 +54,9 @@ const ARRAYS: [&str; 17] = [
     "repeat",
     "length",
 ];
-const PROBABILITY: [&str; 22] = [
+const PROBABILITY: [&str; 24] = [
+    "grad",
+    "fold",
     "draw",
     "log_prob",
     "prob",
@@ -78,8 +80,8 @@ const PROBABILITY: [&str; 22] = [
     "exact",
     "normalized",
 ];
-const LATER: [&str; 9] =
-    ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "plug_in", "importance"];
+const LATER: [&str; 8] =
+    ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "plug_in", "importance"];
 
 pub fn names() -> impl Iterator<Item = &'static str> {
     SMOOTH.into_iter().chain(JUMPING).chain(SEVERAL).chain(ARRAYS).chain(PROBABILITY).chain(["pi", "infinity", "whole"])
@@ -151,6 +153,9 @@ impl Checker {
                 if !count(self, &[1, 2]) {
                     return Val::Unknown;
                 }
+                for a in &args {
+                    self.kink(&a.value.kind(), a.span, &format!("`{name}`"));
+                }
                 if args.len() == 2 {
                     let support = self.extreme(name, &args[0].value, &args[1].value);
                     return self.several(name, &args, support, span, env);
@@ -158,6 +163,27 @@ impl Checker {
                 let Some(n) = self.real_array(name, &args[0], 1, env) else { return Val::Unknown };
                 self.linear_only(&n, args[0].span, "the argument of a maximum or minimum");
                 Val::Num(Num { dims: Vec::new(), sym: None, support: element_support(&n), ..n })
+            }
+            // The maximum as a number to work relative to: what is made with it does not depend on it.
+            "pivot" => {
+                if !count(self, &[1]) {
+                    return Val::Unknown;
+                }
+                let Some(n) = self.real_array(name, &args[0], 1, env) else { return Val::Unknown };
+                self.linear_only(&n, args[0].span, "the argument of a maximum or minimum");
+                Val::Num(Num { base: Base::Real, dims: Vec::new(), sym: None, support: Support::all(), ..n })
+            }
+            "grad" => {
+                if !count(self, &[2]) {
+                    return Val::Unknown;
+                }
+                self.gradient(&args, span, env)
+            }
+            "fold" => {
+                if !count(self, &[2]) {
+                    return Val::Unknown;
+                }
+                self.fold(&args, span, env)
             }
             "sum" => {
                 if !count(self, &[1]) {
@@ -284,6 +310,7 @@ impl Checker {
                 }
                 let Some(n) = self.real_array(name, &args[0], 1, env) else { return Val::Unknown };
                 self.linear_only(&n, args[0].span, "sorted");
+                self.kink(&n.kind, args[0].span, "`sort`");
                 Val::Num(Num { sym: None, support: element_support(&n), ..n })
             }
             "concat" => self.concat(&args, span, env),
@@ -347,10 +374,27 @@ impl Checker {
                 }
                 Val::Num(Num::new(Base::Bool, Vec::new()))
             }
-            "inspect" => args.into_iter().next().map_or(Val::Unknown, |a| a.value),
+            "inspect" => {
+                if !count(self, &[2]) {
+                    return Val::Unknown;
+                }
+                if !matches!(args[1].value, Val::Text) {
+                    let found = self.describe(&args[1].value);
+                    self.report(
+                        Diagnostic::error("E0204", args[1].span, format!("`inspect` takes a name, not {found}"))
+                            .label(format!("this is {found}"))
+                            .fix("`inspect(e, \"e\")`"),
+                    );
+                }
+                args[0].value.clone()
+            }
             "std_normal" | "std_uniform" | "std_exponential" => {
                 if !count(self, &[0]) {
                     return Val::Unknown;
+                }
+                // Inside a sampler it is the draw or the site that is at fault.
+                if !self.frames.iter().any(|f| f.name == "path" || f.name == "draw") {
+                    self.impure(span, "draws");
                 }
                 let support = match name {
                     "std_normal" => Support::all(),
@@ -369,6 +413,12 @@ impl Checker {
                 if !count(self, &[1]) {
                     return Val::Unknown;
                 }
+                let kind = args[0].value.kind();
+                if let Some((_, origin)) = self.gradients.last()
+                    && kind.0.contains(origin)
+                {
+                    self.impure(span, "stops the derivative");
+                }
                 self.stop(&args[0].value)
             }
             "frozen" => {
@@ -384,6 +434,7 @@ impl Checker {
                 if !count(self, &[1]) {
                     return Val::Unknown;
                 }
+                self.impure(span, "samples");
                 self.simulate(&args[0], span, env)
             }
             "log_density" => {
@@ -395,6 +446,9 @@ impl Checker {
             "exact" | "whole" | "normalized" => Val::Num(Num::new(Base::Bool, Vec::new())),
             "draw" | "log_prob" | "prob" | "cdf" | "inv_cdf" | "path" | "support" | "variance" | "forward"
             | "inverse" => {
+                if name == "draw" || (name == "path" && self.in_strategy == 0) {
+                    self.impure(span, "draws");
+                }
                 if args.is_empty() {
                     count(self, &[1]);
                     return Val::Unknown;
@@ -457,6 +511,9 @@ impl Checker {
             return Val::Unknown;
         }
         self.linear_only(&n, a.span, &format!("the argument of `{name}`"));
+        if name == "abs" {
+            self.kink(&n.kind, a.span, "`abs`");
+        }
         if jumps {
             self.must_be_free(&n.kind, a.span, &format!("`{name}`"), "this argument");
         }

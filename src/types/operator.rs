@@ -13,8 +13,16 @@ const SAME_SOURCE: &str = "multiplied by one of the same source";
 
 impl Checker {
     pub fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span, env: &mut Env) -> Val {
-        let l = self.expr(left, env);
-        let r = self.expr(right, env);
+        // Operands of an element-wise operation have one shape.
+        let (l, r) = if op != BinaryOp::MatMul && self.sized_by_place(left, env) {
+            let r = self.expr(right, env);
+            (self.expr_as(left, Some(r.clone()), env), r)
+        } else {
+            let l = self.expr(left, env);
+            let want = (op != BinaryOp::MatMul && self.sized_by_place(right, env)).then(|| l.clone());
+            let r = self.expr_as(right, want, env);
+            (l, r)
+        };
         let (Some(l), Some(r)) = (self.want_num(&l, left.span, env), self.want_num(&r, right.span, env)) else {
             return match op {
                 BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {

@@ -230,11 +230,11 @@ impl Checker {
                 }
             }
         }
-        // The body is checked with the item; here only what it depends on matters.
         if b.item.is_some() && !self.has_member(&first.value, name) {
             self.report(Diagnostic::error("E0309", span, format!("the bijector has no `{name}`")).label("here"));
         }
-        let _ = env;
+        // Evaluated for what it asks of its argument (that it be free, say); its type is the declared one.
+        self.own_member(&first.value, name, vec![x.value.clone()], span, env);
         let out = target.map(&mut |n| Num { sym: None, ..n.clone().with_kind(&kind) });
         if name == "forward" { Val::Tuple(vec![out, Val::Num(Num::real().with_kind(&kind))]) } else { out }
     }

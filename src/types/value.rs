@@ -345,6 +345,8 @@ pub enum Val {
     Dist(Rc<DistVal>),
     Gen(Rc<GenVal>),
     Bijector(Rc<BijectorVal>),
+    /// An array of bijectors, in order; of those that a loop makes, one stands twice.
+    Bijectors(Rc<[Rc<BijectorVal>]>),
     /// `a..b`, a plate
     Range {
         from: Poly,
@@ -393,6 +395,7 @@ impl Val {
             Val::Dist(d) => d.args.iter().for_each(|(_, v)| v.each(f)),
             Val::Gen(g) => g.args.iter().for_each(|(_, v)| v.each(f)),
             Val::Bijector(b) => b.args.iter().for_each(|(_, v)| v.each(f)),
+            Val::Bijectors(list) => list.iter().flat_map(|b| &b.args).for_each(|(_, v)| v.each(f)),
             Val::Fn(c) => {
                 if let Callable::Lambda { env, .. } = &**c {
                     env.vars.iter().for_each(|b| {
