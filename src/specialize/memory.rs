@@ -10,7 +10,7 @@ use super::types::TypeValue;
 use super::value::{Binding, Env, Estimate, Estimates, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Collector, Role, Scalar, Type, Var};
+use crate::ir::core::{Atom, Block, Collector, Program, Role, Scalar, Type, Var};
 use crate::ir::op::Op;
 use crate::syntax::tree::{Expr, Name, TypeExpr};
 use std::collections::BTreeMap;
@@ -56,14 +56,37 @@ impl<'a> Machine<'a> {
         Ok((declared, self.with_scalar(&value, Scalar::Real)?))
     }
 
-    fn initial(&mut self, value: &Value<'a>, span: Span) -> R<Vec<f64>> {
+    /// Runs `f`, whose value must depend on constants alone, and computes it: once per memory.
+    fn constant<T>(&mut self, span: Span, f: impl FnOnce(&mut Machine<'a>) -> R<(T, Value<'a>)>) -> R<(T, Vec<f64>)> {
+        let body = std::mem::take(&mut self.stmts);
+        let made = f(self).and_then(|(kept, value)| {
+            let known = Self::static_values(&value);
+            let atom = match known {
+                Some(_) => Atom::Real(0.0),
+                None => self.force(&value, span)?,
+            };
+            Ok((kept, known, atom))
+        });
+        let stmts = std::mem::replace(&mut self.stmts, body);
+        let (kept, known, atom) = made?;
+        let values = match known {
+            Some(values) => values,
+            None => {
+                let constants = self.program.setup.iter().filter(|s| s.free_vars().is_empty()).cloned().collect();
+                let program = Program {
+                    vars: self.program.vars.clone(),
+                    setup: constants,
+                    step: Block { stmts, results: vec![atom] },
+                    ..Program::default()
+                };
+                super::bind::run(program, &[], span).map_err(|_| {
+                    Diagnostic::error("E0390", span, "the first value of a memory must be a constant")
+                        .fix("start from numbers: it may not depend on data, parameters or samples")
+                })?
+            }
+        };
         let copies: usize = self.memory.kept.iter().map(|k| k.1).product();
-        match Self::static_values(value) {
-            Some(values) => Ok(values.repeat(copies)),
-            None => Err(Diagnostic::error("E0390", span, "the first value must be known when data are bound")
-                .fix("start from a constant")
-                .into()),
-        }
+        Ok((kept, values.repeat(copies)))
     }
 
     /// The element of a memory's input that belongs to the site at hand.
@@ -94,12 +117,13 @@ impl<'a> Machine<'a> {
         span: Span,
     ) -> R<()> {
         self.in_strategy_body(span, "`state`")?;
-        let (_, value) = self.remembered(ty, init, env)?;
-        let own = super::types::shape_of(&value);
-        if !matches!(value, Value::Scalar(_) | Value::Array(_)) {
-            return unsupported(span, "a state that is not a number or an array");
-        }
-        let initial = self.initial(&value, init.span)?;
+        let (own, initial) = self.constant(init.span, |m| {
+            let (_, value) = m.remembered(ty, init, env)?;
+            if !matches!(value, Value::Scalar(_) | Value::Array(_)) {
+                return unsupported(span, "a state that is not a number or an array");
+            }
+            Ok((super::types::shape_of(&value), value))
+        })?;
         let shape: Vec<usize> = self.memory.kept.iter().map(|k| k.1).chain(own).collect();
         let input_name = self.memory_name(&name.text, Role::State);
         let input = self.input(Role::State, &input_name, Type { scalar: Scalar::Real, shape: shape.clone() });
@@ -121,25 +145,27 @@ impl<'a> Machine<'a> {
         span: Span,
     ) -> R<()> {
         self.in_strategy_body(span, "`tune`")?;
-        let (declared, value) = self.remembered(ty, init, env)?;
-        let leaf = match declared {
-            Some(TypeValue::Leaf(leaf)) => leaf,
-            None if matches!(value, Value::Scalar(_) | Value::Array(_)) => super::types::LeafType {
-                scalar: Scalar::Real,
-                shape: super::types::shape_of(&value),
-                support: super::types::Support::Real { lower: None, upper: None },
-            },
-            _ => {
-                return unsupported(span, "a tuned parameter of a strategy that is not a number or an array");
-            }
-        };
-        let free = match self.space {
-            super::machine::Space::Constrained => value,
-            super::machine::Space::Unconstrained => {
-                self.unconstrained(&value, &TypeValue::Leaf(leaf.clone()), init.span)?
-            }
-        };
-        let initial = self.initial(&free, init.span)?;
+        let (leaf, initial) = self.constant(init.span, |m| {
+            let (declared, value) = m.remembered(ty, init, env)?;
+            let leaf = match declared {
+                Some(TypeValue::Leaf(leaf)) => leaf,
+                None if matches!(value, Value::Scalar(_) | Value::Array(_)) => super::types::LeafType {
+                    scalar: Scalar::Real,
+                    shape: super::types::shape_of(&value),
+                    support: super::types::Support::Real { lower: None, upper: None },
+                },
+                _ => {
+                    return unsupported(span, "a tuned parameter of a strategy that is not a number or an array");
+                }
+            };
+            let free = match m.space {
+                super::machine::Space::Constrained => value,
+                super::machine::Space::Unconstrained => {
+                    m.unconstrained(&value, &TypeValue::Leaf(leaf.clone()), init.span)?
+                }
+            };
+            Ok((leaf, free))
+        })?;
         let mut all = leaf;
         all.shape = self.memory.kept.iter().map(|k| k.1).chain(all.shape).collect();
         let shape = all.shape.clone();

@@ -125,10 +125,9 @@ impl Checker {
                     let origin = self.origins[kind.0[0].0 as usize].clone();
                     let place = match origin.what {
                         OriginKind::Site { .. } => origin.span,
-                        OriginKind::Param
-                        | OriginKind::Argument
-                        | OriginKind::Memory
-                        | OriginKind::Differentiated => span,
+                        OriginKind::Param | OriginKind::Argument | OriginKind::Memory | OriginKind::Differentiated => {
+                            span
+                        }
                     };
                     let mut d = Diagnostic::error("E0303", place, format!("the support of `{path}` here is {a}, which is not inside {b}"))
                         .label(format!("sampled on {a}"))
