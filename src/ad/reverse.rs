@@ -211,7 +211,18 @@ impl Reverse {
             }
             Stmt::For(f) => self.pull_for(b, f, adj)?,
             Stmt::If(i) => self.pull_if(b, i, adj)?,
-            Stmt::Loop(_) | Stmt::Draw(_) | Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => {}
+            Stmt::Draw(d) => {
+                if let Some(r_adj) = adj.take(b, d.result)
+                    && let Some(v) = d.args.first().and_then(|a| a.var())
+                    && self.active.contains(&v)
+                {
+                    let p = rules::draw_partial(b, &d.args, d.result.into());
+                    if let Some(x) = p.apply(b, r_adj) {
+                        adj.add(v, Vec::new(), x);
+                    }
+                }
+            }
+            Stmt::Loop(_) | Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => {}
         }
         Ok(())
     }

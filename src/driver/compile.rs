@@ -96,9 +96,23 @@ fn pool(threads: usize) -> Arc<Pool> {
 
 /// True if a step of the program draws random numbers.
 pub fn is_random(program: &Program) -> bool {
-    use crate::ir::core::Stmt;
-    fn any(stmts: &[Stmt]) -> bool {
-        stmts.iter().any(|s| matches!(s, Stmt::Draw(_)) || s.regions().iter().any(|r| any(&r.stmts)))
+    use crate::ir::core::{Prim, Stmt};
+    let draws = |s: &Stmt| matches!(s, Stmt::Draw(_) | Stmt::Array { prim: Prim::Subset { .. }, .. });
+    fn any(stmts: &[Stmt], draws: &dyn Fn(&Stmt) -> bool) -> bool {
+        stmts.iter().any(|s| draws(s) || s.regions().iter().any(|r| any(&r.stmts, draws)))
     }
-    any(&program.step.stmts)
+    any(&program.step.stmts, &draws)
+}
+
+/// Steps after which each row of every subsampled plate was seen.
+pub fn epoch(program: &Program) -> usize {
+    use crate::ir::core::{Prim, Stmt};
+    fn longest(stmts: &[Stmt]) -> usize {
+        let one = |s: &Stmt| match s {
+            Stmt::Array { prim: Prim::Subset { of, take, .. }, .. } => of / (*take).max(1),
+            other => other.regions().iter().map(|r| longest(&r.stmts)).max().unwrap_or(1),
+        };
+        stmts.iter().map(one).max().unwrap_or(1).max(1)
+    }
+    longest(&program.step.stmts)
 }

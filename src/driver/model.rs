@@ -28,6 +28,7 @@ pub struct Model {
     /// Of the objective's program and its data; 0 unless it was asked for.
     pub(super) fingerprint: u64,
     outputs: Vec<f64>,
+    epoch: usize,
     log_joint: Option<(Box<dyn Executable>, Vec<f64>)>,
     draws: Option<Drawing>,
     quantities: Vec<QuantityName>,
@@ -185,6 +186,7 @@ impl Model {
             particles,
             fingerprint,
             outputs,
+            epoch: compile::epoch(&found.program),
             log_joint,
             draws,
             quantities,
@@ -361,6 +363,10 @@ impl Bound for Model {
         tuned_gradient.copy_from_slice(&self.outputs[learnt..remembered]);
         next_state.copy_from_slice(&self.outputs[remembered..remembered + next_state.len()]);
         (self.sign * self.outputs[0], status)
+    }
+
+    fn epoch(&self) -> usize {
+        self.epoch
     }
 
     fn latent_len(&self) -> usize {

@@ -2,11 +2,11 @@
 //! the sample is replaced within the strategy's own statements. (Of a one-shot strategy, what it samples becomes a site of
 //! the program, with the same rest.)
 
-use super::oneshot::{is_one_shot, region_at, substitute};
+use super::oneshot::{is_one_shot, region_at, substitute_form};
 use super::{Deriver, Site, tree};
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Sample};
-use crate::ir::walk::{Substitution, subst};
+use crate::ir::walk::Substitution;
 use crate::specialize::sites::StrategyForm;
 
 impl Deriver<'_> {
@@ -33,10 +33,9 @@ impl Deriver<'_> {
                 };
                 let Some(path) = tree::find(&site.form.stmts, sample.results[0]) else { continue };
                 let map: Substitution = sample.results.iter().copied().zip(value).collect();
-                substitute(&mut site.form.stmts, &map);
                 let at = path.last().map_or(0, |p| p.0);
                 region_at(&mut site.form.stmts, &path).splice(at..=at, form.stmts);
-                rename(&mut site.form, &map);
+                substitute_form(&mut site.form, &map);
             }
         }
         Ok(())
@@ -48,15 +47,4 @@ fn replaced_by(form: &StrategyForm) -> Option<Vec<Atom>> {
     let plain = is_one_shot(form) && form.constant == Atom::Real(0.0) && form.after.is_empty();
     let [call] = &form.calls[..] else { return None };
     (plain && call.stopped.is_none()).then(|| call.args.clone())
-}
-
-fn rename(form: &mut StrategyForm, map: &Substitution) {
-    form.constant = subst(map, form.constant);
-    for call in &mut form.calls {
-        call.args.iter_mut().chain(&mut call.primal).chain(&mut call.stopped).for_each(|a| *a = subst(map, *a));
-    }
-    for after in &mut form.after {
-        substitute(&mut after.stmts, map);
-        after.atom = subst(map, after.atom);
-    }
 }

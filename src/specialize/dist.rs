@@ -53,18 +53,18 @@ impl<'a> Machine<'a> {
         self.leave();
         (self.next_site, self.drawing) = (sites, calls);
         let trace = run?.trace;
-        self.type_of(&trace)
+        self.drawn_type(&trace)
     }
 
-    fn type_of(&mut self, value: &Value<'a>) -> R<TypeValue<'a>> {
+    fn drawn_type(&mut self, value: &Value<'a>) -> R<TypeValue<'a>> {
         match value {
             Value::Record(fields) => {
                 let fields: R<Vec<(String, TypeValue<'a>)>> =
-                    fields.iter().map(|(n, v)| Ok((n.clone(), self.type_of(v)?))).collect();
+                    fields.iter().map(|(n, v)| Ok((n.clone(), self.drawn_type(v)?))).collect();
                 Ok(TypeValue::Record(fields?))
             }
             Value::Tuple(items) => {
-                let items: R<Vec<TypeValue<'a>>> = items.iter().map(|v| self.type_of(v)).collect();
+                let items: R<Vec<TypeValue<'a>>> = items.iter().map(|v| self.drawn_type(v)).collect();
                 Ok(TypeValue::Tuple(items?))
             }
             other => {
@@ -140,7 +140,7 @@ impl<'a> Machine<'a> {
             } else if let Value::Array(a) = value {
                 let atoms = match &a.repr {
                     super::value::Repr::Core(x) | super::value::Repr::Fill(x) => vec![*x],
-                    super::value::Repr::View { base, .. } => vec![*base],
+                    super::value::Repr::View { base, .. } | super::value::Repr::Rows { base, .. } => vec![*base],
                     _ => Vec::new(),
                 };
                 (lower, upper) = (f64::NEG_INFINITY, f64::INFINITY);
@@ -346,7 +346,8 @@ impl<'a> Machine<'a> {
     }
 
     fn log_prob_element(&mut self, dist: &Rc<Dist<'a>>, x: &Value<'a>, skip_missing: bool, span: Span) -> R<Atom> {
-        if skip_missing {
+        let real = !matches!(x, Value::Scalar(a) if self.scalar_of(*a) != Scalar::Real);
+        if skip_missing && real {
             let Value::Scalar(a) = x else {
                 return unsupported(span, "missing elements of an array that is observed as one");
             };

@@ -6,18 +6,13 @@ use super::scan::{self, Mention};
 use super::types::TypeValue;
 use super::value::{Binding, Closure, Env, Value};
 use crate::base::source::Span;
-use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Scalar};
 use crate::ir::op::Op;
 use crate::syntax::tree::{
-    Arg, BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, MatchPattern, Pattern, Stmt, StmtKind, TypeExpr,
-    TypeKind,
+    Arg, BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, Pattern, Stmt, StmtKind, TypeExpr, TypeKind,
 };
 use crate::types::program::ItemId;
 use std::rc::Rc;
-
-/// Goes through what a piece of source mentions.
-type Mentions<'b, 'a> = &'b mut dyn FnMut(&mut dyn FnMut(Mention<'a>));
 
 impl<'a> Machine<'a> {
     pub(super) fn block(&mut self, block: &'a Block, env: &Env<'a>) -> R<Value<'a>> {
@@ -58,12 +53,20 @@ impl<'a> Machine<'a> {
                 env.push(&name.text, Binding::Cell(cell));
                 Ok(())
             }
-            StmtKind::Assign { name, indices, value } => {
+            StmtKind::Assign { name, fields, indices, value } => {
                 let v = self.expr(value, env)?;
                 let Some(Binding::Cell(cell)) = env.local(&name.text) else {
                     return refuse(name.span, format!("`{}` is not a `var`", name.text));
                 };
                 let cell = *cell;
+                let mut whole = self.cells[cell].clone();
+                let mut old = whole.clone();
+                for field in fields {
+                    old = match old.field(&field.text) {
+                        Some(v) => v.clone(),
+                        None => return refuse(field.span, format!("there is no field `{}`", field.text)),
+                    };
+                }
                 let v = if indices.is_empty() {
                     v
                 } else {
@@ -71,10 +74,10 @@ impl<'a> Machine<'a> {
                     for e in indices {
                         at.push(self.scalar(e, env)?);
                     }
-                    let old = self.cells[cell].clone();
                     self.updated(&old, &at, &v, stmt.span)?
                 };
-                self.cells[cell] = v;
+                whole = whole.with_part(fields.iter().map(|f| f.text.as_str()), v);
+                self.cells[cell] = whole;
                 Ok(())
             }
             StmtKind::Sample { address, ty, value, by } => {
@@ -392,6 +395,9 @@ impl<'a> Machine<'a> {
         match &self.checked.items.item(id).kind {
             ItemKind::Data { name, .. } => match self.bindings.data.get(&id) {
                 Some(known) => Ok(known_value(known)),
+                None if self.bindings.consts.contains_key(&id) => {
+                    Ok(constant_value(&self.bindings.consts[&id].clone()))
+                }
                 None => refuse(span, format!("`{}` is not bound", name.text)),
             },
             ItemKind::Const { name, .. } => match self.bindings.consts.get(&id) {
@@ -399,15 +405,7 @@ impl<'a> Machine<'a> {
                 None => refuse(span, format!("`{}` is used before it is defined", name.text)),
             },
             ItemKind::Param { .. } => self.param(id),
-            ItemKind::Plate { from, to, by, .. } => {
-                if by.is_some() {
-                    return unsupported(span, "a subsampled plate");
-                }
-                let env = Env::new(self.checked.items.module_of(id), 0);
-                let a = self.static_int(from, &env)?;
-                let b = self.static_int(to, &env)?;
-                Ok(Value::Range(a, b))
-            }
+            ItemKind::Plate { .. } => self.plate(id, span),
             ItemKind::GuideAlias { value, .. } => {
                 let env = Env::new(self.checked.items.module_of(id), 0);
                 self.expr(value, &env)
@@ -437,6 +435,12 @@ impl<'a> Machine<'a> {
             (BinaryOp::And, Value::Scalar(Atom::Bool(false))) => return Ok(l),
             (BinaryOp::Or, Value::Scalar(Atom::Bool(true))) => return Ok(l),
             _ => {}
+        }
+        if let (BinaryOp::And | BinaryOp::Or, Value::Scalar(left)) = (op, &l)
+            && self.scalar_of(*left) == Scalar::Bool
+            && !matches!(left, Atom::Bool(_))
+        {
+            return self.short_circuit(op, *left, right, env, span);
         }
         let want = if op != BinaryOp::MatMul && self.sized_by_place(right, env) { self.type_of(&l) } else { None };
         let r = self.expr_as(right, want, env)?;
@@ -540,134 +544,6 @@ impl<'a> Machine<'a> {
             BinaryOp::And | BinaryOp::Or => return refuse(span, "`and`, `or` are of bools"),
             BinaryOp::MatMul => return refuse(span, "`@` needs arrays"),
         })
-    }
-
-    /// `if` with assignments, addresses and scores in its branches handed out of it.
-    pub(super) fn if_expr(
-        &mut self,
-        condition: Atom,
-        then: &'a Block,
-        otherwise: Option<&'a Block>,
-        env: &Env<'a>,
-        span: Span,
-    ) -> R<Value<'a>> {
-        let want = self.want.take();
-        self.choose(
-            condition,
-            env,
-            span,
-            &mut |f| {
-                scan::block(then, f);
-                if let Some(b) = otherwise {
-                    scan::block(b, f);
-                }
-            },
-            &mut |m| {
-                m.want = want.clone();
-                m.block(then, env)
-            },
-            &mut |m| match otherwise {
-                Some(b) => {
-                    m.want = want.clone();
-                    m.block(b, env)
-                }
-                None => Ok(Value::Unit),
-            },
-        )
-    }
-
-    fn match_expr(&mut self, v: Atom, arms: &'a [(MatchPattern, Block)], env: &Env<'a>, span: Span) -> R<Value<'a>> {
-        let Some(((pattern, block), rest)) = arms.split_first() else {
-            return refuse(span, "no arm of this `match` fits");
-        };
-        let condition = match pattern {
-            MatchPattern::Any => return self.block(block, env),
-            _ if rest.is_empty() => return self.block(block, env),
-            MatchPattern::Int(i) => self.op(Op::IEq, &[v, Atom::Int(*i)]),
-            MatchPattern::Bool(true) => v,
-            MatchPattern::Bool(false) => self.op(Op::Not, &[v]),
-        };
-        self.choose(
-            condition,
-            env,
-            span,
-            &mut |f| arms.iter().for_each(|(_, b)| scan::block(b, f)),
-            &mut |m| m.block(block, env),
-            &mut |m| m.match_expr(v, rest, env, span),
-        )
-    }
-
-    fn choose(
-        &mut self,
-        condition: Atom,
-        env: &Env<'a>,
-        span: Span,
-        mentions: Mentions<'_, 'a>,
-        then: &mut dyn FnMut(&mut Machine<'a>) -> R<Value<'a>>,
-        otherwise: &mut dyn FnMut(&mut Machine<'a>) -> R<Value<'a>>,
-    ) -> R<Value<'a>> {
-        if let Atom::Bool(c) = condition {
-            return if c { then(self) } else { otherwise(self) };
-        }
-        let mut cells: Vec<usize> = Vec::new();
-        mentions(&mut |m| {
-            if let Mention::Assigned(n) = m
-                && let Some(Binding::Cell(c)) = env.local(n)
-                && !cells.contains(c)
-            {
-                cells.push(*c);
-            }
-        });
-        let before: Vec<Value<'a>> = cells.iter().map(|&c| self.cells[c].clone()).collect();
-        let mut names: Option<Vec<super::address::PieceKey>> = None;
-        // A branch of a plain function adds nothing, and may stand in a loop that takes no score.
-        let scored = std::cell::Cell::new(false);
-        let mut one = |m: &mut Machine<'a>, run: &mut dyn FnMut(&mut Machine<'a>) -> R<Value<'a>>| -> R<Value<'a>> {
-            for (&c, v) in cells.iter().zip(&before) {
-                m.cells[c] = v.clone();
-            }
-            let mark = m.mark();
-            let score = m.take_score();
-            let value = run(m);
-            let inner = m.restore_score(score);
-            let value = value?;
-            scored.set(scored.get() || inner != Atom::Real(0.0));
-            let (keys, pieces) = m.take_pieces(&mark);
-            match &names {
-                None => names = Some(keys),
-                Some(n) if *n == keys => {}
-                Some(_) => {
-                    return Err(Diagnostic::error(
-                        "E0290",
-                        span,
-                        "an address that is present in one branch only is not supported yet",
-                    )
-                    .into());
-                }
-            }
-            let mut parts = vec![value];
-            parts.extend(cells.iter().map(|&c| m.cells[c].clone()));
-            parts.push(Value::Scalar(inner));
-            parts.extend(pieces);
-            Ok(Value::Tuple(parts.into()))
-        };
-        let one = std::cell::RefCell::new(&mut one);
-        let result =
-            self.branch(condition, span, |m| (one.borrow_mut())(m, then), |m| (one.borrow_mut())(m, otherwise))?;
-        let Value::Tuple(parts) = result else {
-            return refuse(span, "branches without a value");
-        };
-        for (k, &c) in cells.iter().enumerate() {
-            self.cells[c] = parts[1 + k].clone();
-        }
-        if let Value::Scalar(score) = parts[1 + cells.len()]
-            && scored.get()
-        {
-            self.score(score);
-        }
-        let pieces = parts[2 + cells.len()..].to_vec();
-        self.put_pieces(names.unwrap_or_default(), pieces);
-        Ok(parts[0].clone())
     }
 
     /// Positional and named arguments, evaluated.

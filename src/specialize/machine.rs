@@ -3,6 +3,7 @@
 //!
 //! Every operation goes through [`Machine::op`], which folds literals exactly as Core would compute them.
 
+use super::clause::PlateSet;
 use super::generative::Frame;
 use super::gradient::Gradient;
 use super::memory::Memory;
@@ -83,6 +84,31 @@ pub(super) enum Constant {
     Record(Vec<(String, Constant)>),
 }
 
+impl Constant {
+    pub(super) fn has_missing(&self) -> bool {
+        match self {
+            Constant::Leaf(k) => k.has_missing(),
+            Constant::Tuple(items) => items.iter().any(Constant::has_missing),
+            Constant::Record(fields) => fields.iter().any(|(_, c)| c.has_missing()),
+        }
+    }
+
+    /// The record of leaves with these paths, whose first segment is its own name.
+    pub(super) fn of_leaves(leaves: Vec<(String, Rc<Known>)>) -> Constant {
+        let mut fields: Vec<(String, Vec<(String, Rc<Known>)>)> = Vec::new();
+        for (path, leaf) in leaves {
+            let Some((_, rest)) = path.split_once('.') else { return Constant::Leaf(leaf) };
+            let head = rest.split('.').next().unwrap_or(rest).to_owned();
+            let inner = (rest.to_owned(), leaf);
+            match fields.iter_mut().find(|(n, _)| *n == head) {
+                Some((_, list)) => list.push(inner),
+                None => fields.push((head, vec![inner])),
+            }
+        }
+        Constant::Record(fields.into_iter().map(|(n, list)| (n, Constant::of_leaves(list))).collect())
+    }
+}
+
 /// How parameters enter a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Space {
@@ -127,8 +153,10 @@ pub(super) struct OpenLoop<'a> {
     /// The frame it stands in, and the addresses that its body samples.
     pub frame: u32,
     pub samples: Rc<[&'a str]>,
-    /// Over a plate: its elements are alike.
+    /// It goes through the rows of a subsampled plate.
     pub plate: bool,
+    /// It goes through a plate, whole or not: its elements are alike.
+    pub alike: bool,
 }
 
 pub(super) struct Machine<'a> {
@@ -166,6 +194,14 @@ pub(super) struct Machine<'a> {
     pub calls: Vec<CallRecord>,
     /// Results of bijectors' `forward`, so that `inverse` of one is its operand.
     pub forwards: Vec<super::dist::Forward<'a>>,
+    /// Subsampled plates met so far.
+    pub plates: HashMap<ItemId, Rc<PlateSet>>,
+    /// What is read from an index set: the plate, and the position in it.
+    pub rows: HashMap<Var, (ItemId, Atom)>,
+    /// All rows of subsampled plates are gone through.
+    pub whole_plates: bool,
+    /// Addresses sampled row by row in subsampled plates.
+    pub local_addresses: Vec<String>,
     pub depth_of_calls: usize,
     /// Form of the site's value, inside its strategy.
     pub current: Option<Current<'a>>,
@@ -177,6 +213,8 @@ pub(super) struct Machine<'a> {
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
     pub hoists: bool,
+    /// Absent optional addresses are NaN: for reports, which show what is present.
+    pub absent_is_missing: bool,
     /// The declared type of the expression about to be evaluated: sizes of a call that no argument settles come from it.
     /// Taken by the first expression that is evaluated.
     pub want: Option<TypeValue<'a>>,
@@ -216,12 +254,17 @@ impl<'a> Machine<'a> {
             drawing: None,
             calls: Vec::new(),
             forwards: Vec::new(),
+            plates: HashMap::new(),
+            rows: HashMap::new(),
+            whole_plates: false,
+            local_addresses: Vec::new(),
             depth_of_calls: 0,
             current: None,
             address_indices: Vec::new(),
             memory: Memory::default(),
             detaches: false,
             hoists: true,
+            absent_is_missing: false,
             want: None,
             initialising: None,
             inspected: None,
@@ -525,7 +568,8 @@ impl<'a> Machine<'a> {
         let (lower, upper) = match noise {
             Noise::Normal => (f64::NEG_INFINITY, f64::INFINITY),
             Noise::Uniform => (0.0, 1.0),
-            Noise::Exponential | Noise::Gamma => (0.0, f64::INFINITY),
+            Noise::LogGamma => (f64::NEG_INFINITY, f64::INFINITY),
+            Noise::Exponential | Noise::Poisson | Noise::Binomial => (0.0, f64::INFINITY),
         };
         let fact = Fact { lower, upper, affine: None, random: true, depth: self.outer.len() };
         self.facts.insert(result, fact);

@@ -10,7 +10,9 @@ pub mod sites;
 
 mod address;
 mod array;
+mod branch;
 mod call;
+mod clause;
 mod dist;
 mod expr;
 mod fold;
@@ -30,6 +32,7 @@ mod structure;
 mod terms;
 mod types;
 pub mod value;
+mod while_loop;
 
 #[cfg(test)]
 mod tests;

@@ -51,6 +51,38 @@ impl<'a> Machine<'a> {
         super::terms::remove_dead(&mut self.program);
     }
 
+    /// Ints where they are absent as missing numbers, as reals are already; without what says whether they are present.
+    fn without_absent(&mut self, named: Vec<(String, Value<'a>)>, span: Span) -> R<Vec<(String, Value<'a>)>> {
+        let (flags, values): (Vec<_>, Vec<_>) = named.into_iter().partition(|(n, _)| n.ends_with('?'));
+        let mut out = Vec::with_capacity(values.len());
+        for (name, value) in values {
+            let flag = flags.iter().find(|(n, _)| *n == super::address::present(&name));
+            let value = match (flag.map(|f| &f.1), &value) {
+                (Some(Value::Scalar(present)), Value::Scalar(x))
+                    if *present != Atom::Bool(true) && self.scalar_of(*x) == Scalar::Int =>
+                {
+                    let real = self.real_of(*x);
+                    Value::Scalar(self.op(Op::Select, &[*present, real, Atom::Real(f64::NAN)]))
+                }
+                (Some(present), Value::Array(array)) if array.scalar == Scalar::Int => {
+                    let (present, array) = (present.clone(), array.clone());
+                    self.map(&array.shape.clone(), Scalar::Real, |m, at| {
+                        let here = match &present {
+                            Value::Array(p) => m.element(p, &at[..p.shape.len().min(at.len())])?,
+                            other => m.force(other, span)?,
+                        };
+                        let x = m.element(&array, at)?;
+                        let real = m.real_of(x);
+                        Ok(m.op(Op::Select, &[here, real, Atom::Real(f64::NAN)]))
+                    })?
+                }
+                _ => value,
+            };
+            out.push((name, value));
+        }
+        Ok(out)
+    }
+
     fn declare_params(&mut self, names: &[String]) -> R<()> {
         for name in names {
             let root = name.split('.').next().unwrap_or(name);
@@ -133,6 +165,7 @@ pub fn inspected<'a>(bound: &Bound<'a>, expr: &'a Expr, options: &Options) -> Ch
 /// log density of the guide's model at unconstrained latents, with the log Jacobian. One parameter, `latent[n]`.
 pub fn log_joint<'a>(bound: &Bound<'a>, guide: &'a DerivedGuide) -> Checked<Program> {
     let mut m = machine(bound, Space::Constrained, SiteForm::Draw);
+    m.whole_plates = true;
     failed((|| {
         let env = m.main_env();
         let span = guide.model.span;
@@ -155,10 +188,13 @@ pub fn log_joint<'a>(bound: &Bound<'a>, guide: &'a DerivedGuide) -> Checked<Prog
     Ok(m.program)
 }
 
-/// Draws from `q` with what `p` returns and `log p - log q`, `batch` at a time. The number of the first draw is the
+/// Draws from `q` with what `p` returns and `log p - log q`, `batch` at a time, with all rows of plates; latents of the rows of
+/// a subsampled plate are drawn and weighed, but not among the quantities. The number of the first draw is the
 /// state input [`FIRST_DRAW`]; a draw depends on its number, not on the batch.
 pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, options: &Options) -> Checked<Draws> {
     let mut m = machine(bound, options.space, SiteForm::Draw);
+    m.whole_plates = true;
+    m.absent_is_missing = true;
     let mut quantities = Vec::new();
     failed((|| {
         m.declare_params(&options.params)?;
@@ -181,7 +217,9 @@ pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, opti
             for (value, latent) in [(&qr.trace, true), (&pr.value, false)] {
                 let mut named = Vec::new();
                 name_leaves("", value, &mut named);
-                for (name, leaf) in named {
+                // Latents of single rows are too many to be kept draw by draw.
+                named.retain(|(n, _)| !latent || !is_local(n, &m.local_addresses));
+                for (name, leaf) in m.without_absent(named, span)? {
                     let atom = m.force(&leaf, span)?;
                     quantities.push((name, m.program.atom_type(atom).shape, latent));
                     results.push(atom);
@@ -200,6 +238,10 @@ pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, opti
         Ok(())
     })())?;
     Ok(Draws { program: m.program, quantities })
+}
+
+fn is_local(name: &str, local: &[String]) -> bool {
+    local.iter().any(|l| name.strip_prefix(l.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
 fn name_leaves<'a>(prefix: &str, value: &Value<'a>, into: &mut Vec<(String, Value<'a>)>) {

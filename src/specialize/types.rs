@@ -197,7 +197,11 @@ impl<'a> Machine<'a> {
             for (n, t) in fields {
                 out.push((n.text.clone(), self.eval_type(t, &inner)?));
             }
-            return Ok(TypeValue::Record(out));
+            let mut outer = Vec::new();
+            for s in if params.is_empty() { sizes } else { &[] } {
+                outer.push(self.static_size(s, env)?);
+            }
+            return Ok(with_axes(TypeValue::Record(out), &outer));
         }
         if let Some(found) = self.type_variable(text, env)? {
             return if sizes.is_empty() {
@@ -340,6 +344,10 @@ impl<'a> Machine<'a> {
                                 self.infer_sizes(t, &v, params, own, &mut inner)?;
                             }
                         }
+                        let outer = if params.is_empty() { exprs.as_slice() } else { &[] };
+                        for (e, &extent) in outer.iter().zip(&shape_of(value)) {
+                            note(e, extent, sizes, found);
+                        }
                         for (p, e) in params.iter().zip(exprs) {
                             if let Some(&n) = inner.get(p.text.as_str()) {
                                 note(e, n as usize, sizes, found);
@@ -475,6 +483,7 @@ pub(super) fn shape_of(value: &Value<'_>) -> Vec<usize> {
     match value {
         Value::Array(a) => a.shape.clone(),
         Value::Range(a, b) => vec![usize::try_from(b - a).unwrap_or(0)],
+        Value::Plate(p) => vec![p.of],
         Value::Record(fields) => fields.first().map(|(_, v)| shape_of(v)).unwrap_or_default(),
         _ => Vec::new(),
     }

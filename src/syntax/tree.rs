@@ -337,9 +337,10 @@ pub enum StmtKind {
         ty: Option<TypeExpr>,
         value: Expr,
     },
-    /// `x = e`, `x[i] = e`
+    /// `x = e`, `x[i] = e`, `x.a = e`, `x.a[i] = e`
     Assign {
         name: Name,
+        fields: Vec<Name>,
         indices: Vec<Expr>,
         value: Expr,
     },

@@ -128,7 +128,9 @@ impl Checker {
             {
                 return Val::Unknown;
             }
-            return binding.value.map(&mut |n| Num { kind: Kind::default(), sym: None, ..n.clone() });
+            let found = binding.value.map(&mut |n| Num { kind: Kind::default(), sym: None, ..n.clone() });
+            let dims: Vec<Poly> = sizes.iter().map(|s| self.size(s, env)).collect();
+            return if dims.is_empty() { found } else { found.map(&mut |n| n.clone().under(&dims)) };
         }
         if env.open.iter().any(|o| o == name) {
             return Val::Unknown;
@@ -137,7 +139,9 @@ impl Checker {
         if let Some((id, item)) = found
             && let ItemKind::Type { sizes: names, fields, .. } = &item.kind
         {
-            if names.len() != sizes.len() {
+            // `Obs[3]` of a type without sizes is an array.
+            let outer: &[Expr] = if names.is_empty() { sizes } else { &[] };
+            if outer.is_empty() && names.len() != sizes.len() {
                 self.report(
                     Diagnostic::error(
                         "E0203",
@@ -162,7 +166,8 @@ impl Checker {
                 record.fields.push((field.text.clone(), self.resolve(ty, &mut inner)));
             }
             self.depth -= 1;
-            return Val::Record(record);
+            let dims: Vec<Poly> = outer.iter().map(|s| self.size(s, env)).collect();
+            return Val::Record(record).map(&mut |n| n.clone().under(&dims));
         }
         if self.loaded.missing.contains(name) {
             return Val::Unknown;
@@ -256,7 +261,7 @@ impl Checker {
                 Val::Tuple(types.iter().zip(parts).map(|(t, v)| self.conform(t, v, env, purpose, None)).collect())
             }
             (TypeKind::Record(fields), Val::Record(record)) => self.conform_record(fields, record, env, purpose),
-            (TypeKind::Fn { params, .. }, Val::Fn(f)) => {
+            (TypeKind::Fn { params, result }, Val::Fn(f)) => {
                 let arity = match &**f {
                     Callable::Lambda { params, .. } => Some(params.len()),
                     Callable::Declared { arity, .. } => Some(*arity),
@@ -271,6 +276,28 @@ impl Checker {
                         )
                         .label(format!("this function has {arity}")),
                     );
+                    return value.clone();
+                }
+                // A type variable of what it returns is settled by a call.
+                if let TypeKind::Named { name, args, .. } = &result.kind
+                    && name.text == "dist"
+                    && let [of] = args.as_slice()
+                    && let TypeKind::Named { name: variable, .. } = &of.kind
+                    && env.open.contains(&variable.text)
+                {
+                    let args = params.iter().map(|p| super::call::ArgVal {
+                        name: None,
+                        value: self.resolve(p, env),
+                        span: purpose.span,
+                    });
+                    let args: Vec<_> = args.collect();
+                    let (found, _) = self.quietly(|c| c.apply(value, args, purpose.span, env));
+                    if let Val::Dist(d) = found
+                        && !matches!(d.event, Val::Unknown)
+                    {
+                        let whole = super::context::with_batch(&d.event, &d.batch);
+                        self.bind_type(of, &whole, env, purpose);
+                    }
                 }
                 value.clone()
             }
@@ -321,8 +348,16 @@ impl Checker {
                         if let Some((id, item)) = found
                             && let ItemKind::Type { sizes: names, fields, .. } = &item.kind
                             && let Val::Record(record) = value
-                            && names.len() == sizes.len()
+                            && (names.len() == sizes.len() || names.is_empty())
                         {
+                            let outer: &[Expr] = if names.is_empty() { sizes } else { &[] };
+                            let mut open = Vec::new();
+                            for (axis, size) in outer.iter().enumerate() {
+                                let met = leading_dim(&Val::Record(record.clone()), axis);
+                                open.push(self.settle_size(size, met.as_ref(), env, purpose));
+                            }
+                            let stripped = strip(&Val::Record(record.clone()), outer.len());
+                            let Val::Record(record) = &stripped else { return Val::Unknown };
                             let mut inner = Env::new(self.loaded.items.module_of(id), env.mode);
                             for (formal, actual) in names.iter().zip(sizes) {
                                 match &actual.kind {
@@ -345,7 +380,7 @@ impl Checker {
                                     env.open.retain(|o| o != n);
                                 }
                             }
-                            return out;
+                            return out.map(&mut |n| n.clone().under(&open));
                         }
                         if env.open.iter().any(|o| o == other) {
                             env.bind(other, value.clone());

@@ -2,6 +2,7 @@
 
 use super::annotation::Purpose;
 use super::context::{Checker, Frame};
+use super::estimates::Source;
 use super::poly::Poly;
 use super::program::ItemId;
 use super::value::{BijectorVal, Callable, DistVal, Env, GenVal, Mode, Num, Support, Val};
@@ -21,6 +22,16 @@ pub struct ArgVal {
 }
 
 impl Checker {
+    /// Arguments of a function of the language: a sum over the rows of a plate is scaled to stand for all of them.
+    fn native_args(&mut self, name: &str, args: &[Arg], env: &mut Env) -> Vec<ArgVal> {
+        if let ("sum" | "mean", [arg]) = (name, args)
+            && matches!(arg.value.kind, ExprKind::For { .. })
+        {
+            self.summed = true;
+        }
+        self.args(args, env)
+    }
+
     pub fn args(&mut self, args: &[Arg], env: &mut Env) -> Vec<ArgVal> {
         args.iter()
             .map(|a| ArgVal {
@@ -100,8 +111,8 @@ impl Checker {
                 return self.unsupported(span, &format!("`{name}`"));
             }
             if !local && super::native::is_native(name) {
-                let values = self.args(args, env);
-                return self.native(name, values, span, env);
+                let values = self.native_args(name, args, env);
+                return self.pure_native(name, values, span, env);
             }
             if !local && env.mode != Mode::Generative {
                 let values = self.args(args, env);
@@ -127,7 +138,7 @@ impl Checker {
         let want = self.want.take();
         match function {
             Val::Fn(f) => match &**f {
-                Callable::Native(name) => self.native(name, args, span, env),
+                Callable::Native(name) => self.pure_native(name, args, span, env),
                 Callable::Item(id) => {
                     self.want = want;
                     self.apply_item(*id, args, span, env)
@@ -199,9 +210,39 @@ impl Checker {
         }
     }
 
+    fn pure_native(&mut self, name: &str, args: Vec<ArgVal>, span: Span, env: &mut Env) -> Val {
+        let values: Vec<Val> = args.iter().map(|a| a.value.clone()).collect();
+        let out = self.native(name, args, span, env);
+        self.called(name, &values, out)
+    }
+
+    /// The result of a function in a generative function, named by the call if it has no other name: the same call gives
+    /// the same value, so that conditions on it can be compared.
+    fn called(&self, name: &str, args: &[Val], out: Val) -> Val {
+        let Val::Num(n) = &out else { return out };
+        let opaque = n.test.as_ref().map_or(n.sym.is_none(), |t| t.is_opaque());
+        if self.runs.is_empty() || !opaque || !n.dims.is_empty() || !n.kind.is_free() || n.estimate.is_some() {
+            return out;
+        }
+        let names: Option<Vec<String>> = args
+            .iter()
+            .map(|a| match a {
+                Val::Num(n) => n.sym.as_ref().filter(|s| s.printable()).map(Poly::print),
+                _ => None,
+            })
+            .collect();
+        match names {
+            Some(names) if !names.is_empty() && names.iter().map(String::len).sum::<usize>() < 300 => {
+                let sym = Some(Poly::atom(&format!("{name}({})", names.join(", "))));
+                Val::Num(Num { sym, test: None, ..n.clone() })
+            }
+            _ => out,
+        }
+    }
+
     fn continuation(&mut self, event: &Val, args: &[ArgVal], span: Span) -> Val {
         self.impure(span, "is an estimate");
-        let source = self.fresh();
+        let source = self.source(Source::Continuation(span));
         let [arg] = args else {
             self.report(
                 Diagnostic::error("E0203", span, format!("the continuation takes one value, not {}", args.len()))
@@ -212,7 +253,7 @@ impl Checker {
         match (event, &arg.value) {
             (Val::Num(e), Val::Num(v)) => {
                 if v.estimate.is_some() {
-                    self.nonlinear(arg.span, "passed to the continuation");
+                    self.nonlinear(&v.estimate, arg.span, "passed to the continuation");
                 }
                 let memory = self.memory_part(&v.kind);
                 if !memory.is_free() {
@@ -410,6 +451,7 @@ impl Checker {
             ItemKind::Fn(f) => {
                 let mut inner = Env::new(module, Mode::Pure);
                 inner.frozen = env.frozen;
+                let values: Vec<Val> = args.iter().map(|a| a.value.clone()).collect();
                 let known = args.iter().all(|a| !matches!(a.value, Val::Unknown));
                 let fine = self.bind_arguments(&mut inner, &f.sizes, &f.params, args, span, &f.name.text, None);
                 self.settle_by_result(f, want, fine && known, &mut inner, span);
@@ -428,7 +470,7 @@ impl Checker {
                     None => value,
                 };
                 self.frames.pop();
-                value
+                self.called(&f.name.text, &values, value)
             }
             ItemKind::Gen(g) => {
                 let mut inner = Env::new(module, Mode::Pure);

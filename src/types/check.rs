@@ -469,7 +469,13 @@ impl Checker {
 
     fn assumed(&mut self, ty: &TypeExpr, name: &Name, env: &mut Env, smooth: bool) -> Val {
         // A size name may be a type variable (`gen<T>`): then nothing is known.
-        let value = named(&self.resolve(ty, env), &name.text);
+        let mut value = named(&self.resolve(ty, env), &name.text);
+        // Estimates given apart are taken to share nothing; each call is checked with those it gives.
+        if let Val::Num(n) = &mut value
+            && n.estimate.as_ref().is_some_and(Vec::is_empty)
+        {
+            n.estimate = Some(vec![self.fresh()]);
+        }
         if !smooth {
             return value;
         }

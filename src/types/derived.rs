@@ -272,6 +272,12 @@ impl Checker {
                     .fix("write the guide by hand"),
             );
         };
+        if !entry.presence.is_true() {
+            let reason =
+                format!("it is present only {}, and derived guides are over all latents", entry.presence.clause());
+            refuse(self, reason);
+            return None;
+        }
         if element.base != Base::Real {
             refuse(self, format!("it is {}, and derived guides are over reals", self.describe_num(element)));
             return None;
@@ -282,6 +288,10 @@ impl Checker {
             Support::Interval { .. } => 0,
         };
         let outer_dims = &dims[..dims.len() - rank.min(dims.len())];
+        if let Some(rows) = dims.iter().find(|d| self.plate_of_size(d).is_some()) {
+            refuse(self, format!("it is sampled row by row of the subsampled plate `{}`", rows.source()));
+            return None;
+        }
         if let Some(size) = dims.iter().find(|d| !d.printable()) {
             refuse(self, format!("its size {} has no expression over data", size.print()));
             return None;

@@ -2,6 +2,7 @@
 
 use super::annotation::{leading_dim, strip};
 use super::context::{Checker, How, OriginKind, with_batch};
+use super::estimates::union;
 use super::value::{Base, DistVal, Env, Mode, Num, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
@@ -329,6 +330,7 @@ impl Checker {
             }
             if let Some(run) = self.runs.last_mut() {
                 run.density.join(&n.kind);
+                run.sources = union(&Some(std::mem::take(&mut run.sources)), &n.estimate);
             }
         }
         if let Some(run) = self.runs.last_mut()
