@@ -8,7 +8,9 @@
 
 use super::fresh::{self, Fresh, Shot};
 use super::marginal::Chain;
+use super::memory::Keeper;
 use super::pull::{CHOICE, Element, Env, Interrupt, Pull, Pulled, Scope, Task, apply_export, unravel, unsupported};
+use super::tasks::tasks;
 use super::{Deriver, JOINT_LIMIT, Site, TABLE_LIMIT, oneshot, tree};
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Block, Collector, For, Prim, Stmt, Type, Var};
@@ -48,16 +50,34 @@ impl Deriver<'_> {
         let mut depths = vec![0; sites.len()];
         let tabulated = fresh::tabulated(&stmts, &sites, &tainted);
         let mut held = HashSet::new();
-        let (new, exports) = loop {
+        let keepers: Vec<(usize, Keeper)> =
+            sites.iter().enumerate().filter_map(|(k, s)| Some((k, Keeper::of(s)?))).collect();
+        for (_, keeper) in &keepers {
+            if keeper.reads().iter().any(|v| tainted.contains(v)) {
+                let about = self.sites.describe(keeper.entry);
+                return Err(Diagnostic::error(
+                    "E0290",
+                    about.span,
+                    format!("`{}` keeps a memory and depends on sites whose strategies call the rest several times: this is not supported yet", about.address),
+                )
+                .fix("use a strategy without memory for it, or a one-shot strategy for those"));
+            }
+        }
+        let (new, exports, results) = loop {
             let mut engine = Enumeration::new(self, &stmts, &sites, &tainted, depths.clone());
             engine.tabulated.clone_from(&tabulated);
             engine.pull.fresh = Fresh::of(&stmts, &sites, &tabulated, &held);
-            match engine.run(tasks.clone()) {
+            let run = engine.run(tasks.clone());
+            let run = run.and_then(|new| engine.results_of_calls(&tasks, &keepers).map(|r| (new, r)));
+            match run {
                 Ok(_) if !engine.pull.conflicts.is_empty() => {
                     let fresh = &engine.pull.fresh;
                     held.extend(engine.pull.conflicts.iter().flat_map(|&v| fresh.behind(v)));
                 }
-                Ok(new) => break (new, engine.pull.exports),
+                Ok((new, (more, results))) => {
+                    let new = new.into_iter().chain(more).collect::<Vec<Stmt>>();
+                    break (new, engine.pull.exports, results);
+                }
                 Err(Interrupt::Deeper { site, depth }) => depths[site] = depth,
                 Err(Interrupt::Fail(mut d)) => {
                     if d.primary.is_none() {
@@ -82,55 +102,15 @@ impl Deriver<'_> {
         for (var, array) in exports {
             apply_export(&mut self.program, &mut stmts, var, array);
         }
+        let mut end = Vec::new();
+        for ((_, keeper), results) in keepers.iter().zip(&results) {
+            let Some(path) = tree::find(&stmts, keeper.values[0]) else { continue };
+            self.afterwards(&mut stmts, &mut end, keeper, &path, results)?;
+        }
         let mut stmts = tree::prune(stmts, &tainted);
         stmts.extend(new);
+        stmts.extend(end);
         Ok(stmts)
-    }
-}
-
-/// Terms that depend on eliminated sites, by place.
-fn tasks(stmts: &[Stmt], tainted: &HashSet<Var>) -> Vec<Task> {
-    let mut out = Vec::new();
-    let empty = Task { loops: Vec::new(), conditions: Vec::new(), terms: Vec::new() };
-    tasks_in(stmts, tainted, &empty, &mut out);
-    out
-}
-
-fn tasks_in(stmts: &[Stmt], tainted: &HashSet<Var>, place: &Task, out: &mut Vec<Task>) {
-    let controlled = place.conditions.iter().any(|&(c, _)| tree::is_tainted(tainted, c));
-    let terms: Vec<Atom> = stmts
-        .iter()
-        .filter_map(|s| match s {
-            Stmt::Term(a) if controlled || tree::is_tainted(tainted, *a) => Some(*a),
-            _ => None,
-        })
-        .collect();
-    if !terms.is_empty() {
-        out.push(Task { terms, ..place.clone() });
-    }
-    for stmt in stmts {
-        match stmt {
-            Stmt::For(f) => {
-                let mut inner = place.clone();
-                inner.loops.extend(f.indices.iter().map(|&(v, n)| (v, 0, n)));
-                if f.indices.iter().all(|x| x.1 > 0) {
-                    tasks_in(&f.body.stmts, tainted, &inner, out);
-                }
-            }
-            Stmt::Loop(l) if l.extent > 0 => {
-                let mut inner = place.clone();
-                inner.loops.push((l.index, 0, l.extent));
-                tasks_in(&l.body.stmts, tainted, &inner, out);
-            }
-            Stmt::If(i) => {
-                for (block, wanted) in [(&i.then, true), (&i.otherwise, false)] {
-                    let mut inner = place.clone();
-                    inner.conditions.push((i.condition, wanted));
-                    tasks_in(&block.stmts, tainted, &inner, out);
-                }
-            }
-            _ => {}
-        }
     }
 }
 
@@ -144,6 +124,9 @@ enum Class {
     /// One of a chain's window: by the chain's table (number in [`Analysed::anchors`]).
     Chain(usize),
 }
+
+/// Elements, and the terms that depend on all of them.
+pub(crate) type Group = (BTreeSet<usize>, Vec<Atom>);
 
 /// Elements of one chain at one place: the latest one's time.
 #[derive(Clone, Debug)]
@@ -163,10 +146,10 @@ struct Place {
 
 /// What a task's terms read.
 #[derive(Default)]
-struct Analysed {
-    elements: Vec<Element>,
+pub(crate) struct Analysed {
+    pub elements: Vec<Element>,
     classes: Vec<Class>,
-    parents: Vec<BTreeSet<usize>>,
+    pub parents: Vec<BTreeSet<usize>>,
     anchors: Vec<Anchor>,
 }
 
@@ -217,8 +200,19 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
 
     fn task(&mut self, task: &Task) -> Pulled<()> {
         let (indices, env) = self.pull.open_task(task);
-        let (analysed, reads) = self.analyse(task, &env)?;
-        let mut groups: Vec<(BTreeSet<usize>, Vec<Atom>)> = Vec::new();
+        let (analysed, groups) = self.groups(task, &env)?;
+        for (set, terms) in groups {
+            let total = self.expectation(&analysed, &set, &Task { terms, ..task.clone() }, &env)?;
+            self.pull.push(Stmt::Term(total));
+        }
+        self.pull.close_task(indices);
+        Ok(())
+    }
+
+    /// The terms of a task by the elements that they depend on, parents included.
+    pub(crate) fn groups(&mut self, task: &Task, env: &Env) -> Pulled<(Analysed, Vec<Group>)> {
+        let (analysed, reads) = self.analyse(task, env)?;
+        let mut groups: Vec<Group> = Vec::new();
         for (&term, read) in task.terms.iter().zip(&reads) {
             let mut set = read.clone();
             let mut todo: Vec<usize> = set.iter().copied().collect();
@@ -234,12 +228,7 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
                 None => groups.push((set, vec![term])),
             }
         }
-        for (set, terms) in groups {
-            let total = self.expectation(&analysed, &set, &Task { terms, ..task.clone() }, &env)?;
-            self.pull.push(Stmt::Term(total));
-        }
-        self.pull.close_task(indices);
-        Ok(())
+        Ok((analysed, groups))
     }
 
     /// First pass: evaluates the terms with placeholders for elements, follows parents, classifies. Statements that do
@@ -486,7 +475,13 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
     }
 
     /// Second pass: the sum over the values of `set` of the task's terms.
-    fn expectation(&mut self, analysed: &Analysed, set: &BTreeSet<usize>, task: &Task, env: &Env) -> Pulled<Atom> {
+    pub(crate) fn expectation(
+        &mut self,
+        analysed: &Analysed,
+        set: &BTreeSet<usize>,
+        task: &Task,
+        env: &Env,
+    ) -> Pulled<Atom> {
         let mut globals: Vec<Element> = Vec::new();
         let mut anchors: Vec<usize> = Vec::new();
         let mut locals: Vec<usize> = Vec::new();

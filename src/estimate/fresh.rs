@@ -147,7 +147,8 @@ pub(crate) fn tabulated(stmts: &[Stmt], sites: &[Site], tainted: &HashSet<Var>) 
     let mut fits: Vec<bool> = sites
         .iter()
         .map(|s| {
-            matches!(&s.form.calls[..], [c] if c.primal.is_some() && c.stopped.is_none() && c.extents.len() == 1
+            s.form.after.is_empty()
+                && matches!(&s.form.calls[..], [c] if c.primal.is_some() && c.stopped.is_none() && c.extents.len() == 1
                 && !shoots(&s.form, c) && c.args.iter().all(|a| !tree::is_tainted(tainted, *a)))
         })
         .collect();

@@ -15,14 +15,18 @@
 //! others are there; nothing is moved out of a term.
 
 pub mod definitions;
+mod delegate;
 pub mod dependence;
 pub mod distribute;
 pub mod elements;
 pub mod factor;
 pub mod fresh;
 pub mod marginal;
+mod memory;
 pub mod oneshot;
 pub mod pull;
+mod results;
+mod tasks;
 pub mod tree;
 pub mod values;
 
@@ -30,7 +34,7 @@ pub mod values;
 mod tests;
 
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Block, Program, Sample, Stmt, Var};
+use crate::ir::core::{Atom, Block, Program, Role, Sample, Stmt, Var};
 use crate::specialize::sites::{Sites, StrategyForm};
 use std::collections::HashSet;
 
@@ -39,12 +43,17 @@ pub const JOINT_LIMIT: usize = 4096;
 /// The most entries of a table of one elimination step.
 pub const TABLE_LIMIT: usize = 1 << 20;
 
+/// Name of the output that tuned parameters minimise.
+pub const LEARN: &str = "learn";
+
 /// State of one derivation.
 pub(crate) struct Deriver<'a> {
     pub program: Program,
     pub sites: &'a mut dyn Sites,
     /// Terms whose value is identically zero (they carry derivatives only).
     pub zero_terms: HashSet<Var>,
+    /// What sites remember and learn.
+    pub remembered: Vec<memory::Remembered>,
 }
 
 /// A site whose strategy has been evaluated.
@@ -56,16 +65,25 @@ pub(crate) struct Site {
 
 /// Eliminates every site of `program`. The result's first output is the value of the objective: the sum of all terms.
 pub fn derive(program: Program, sites: &mut dyn Sites) -> Result<Program, Vec<Diagnostic>> {
-    let mut d = Deriver { program, sites, zero_terms: HashSet::new() };
+    let mut d = Deriver { program, sites, zero_terms: HashSet::new(), remembered: Vec::new() };
     let step = std::mem::take(&mut d.program.step);
     let stmts = d.region(step.stmts).map_err(|e| vec![e])?;
-    let (stmts, total) = d.total(stmts, &|_, _| true);
+    let (mut stmts, total) = d.total(stmts, &|_, _| true);
+    let (learn, next) = d.memories(&mut stmts).map_err(|e| vec![e])?;
     let mut results = vec![total];
     results.extend(step.results);
-    d.program.step = Block { stmts, results };
-    if d.program.outputs.len() < d.program.step.results.len() {
+    if d.program.outputs.len() < results.len() {
         d.program.outputs.insert(0, "value".to_owned());
     }
+    if d.program.inputs_of(Role::Tuned).next().is_some() {
+        results.push(learn);
+        d.program.outputs.push(LEARN.to_owned());
+    }
+    for (name, atom) in next {
+        results.push(atom);
+        d.program.outputs.push(name);
+    }
+    d.program.step = Block { stmts, results };
     Ok(d.program)
 }
 
@@ -79,6 +97,16 @@ impl Deriver<'_> {
         }
         let (one_shot, mut several): (Vec<Site>, Vec<Site>) =
             sites.into_iter().partition(|s| oneshot::is_one_shot(&s.form));
+        // What a site remembers is made of values of its terms: where these are sums over other sites' values, so is it.
+        let values = |sites: &[Site]| sites.iter().flat_map(|s| s.sample.results.iter().copied()).collect();
+        let summed = tree::tainted_terms(&stmts, &tree::taint(&stmts, values(&several)));
+        let (joint, one_shot): (Vec<Site>, Vec<Site>) = one_shot.into_iter().partition(|s| {
+            !s.form.after.is_empty()
+                && !tree::has_samples(&s.form.stmts)
+                && !tree::tainted_terms(&stmts, &tree::taint(&stmts, values(std::slice::from_ref(s))))
+                    .is_disjoint(&summed)
+        });
+        several.extend(joint);
         let stmts = self.eliminate_one_shot(stmts, one_shot, &mut several)?;
         self.eliminate_several(stmts, several)
     }
@@ -107,15 +135,11 @@ impl Deriver<'_> {
         let mut sites = Vec::new();
         for sample in samples {
             let form = self.sites.strategy(&mut self.program, &sample)?;
-            if !form.next.is_empty() {
-                let about = self.sites.describe(sample.entry);
-                return Err(Diagnostic::error(
-                    "E0290",
-                    about.span,
-                    format!("strategy `{}` keeps state, which is not supported yet", about.strategy),
-                ));
+            let mut site = Site { sample, form };
+            if !oneshot::is_one_shot(&site.form) {
+                self.inline_delegated(&mut site)?;
             }
-            sites.push(Site { sample, form });
+            sites.push(site);
         }
         Ok(sites)
     }

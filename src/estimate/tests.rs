@@ -77,7 +77,14 @@ impl Sites for Flips {
             }
         };
         let stmts = b.stmts;
-        Ok(StrategyForm { stmts, constant: Atom::Real(0.0), calls, next: Vec::new() })
+        Ok(StrategyForm {
+            stmts,
+            constant: Atom::Real(0.0),
+            calls,
+            after: Vec::new(),
+            results: Vec::new(),
+            kept: Vec::new(),
+        })
     }
 
     fn plain_draw(&mut self, program: &mut Program, sample: &Sample) -> Result<(Vec<Stmt>, Vec<Atom>), Diagnostic> {

@@ -6,6 +6,7 @@
 use super::clause::PlateSet;
 use super::generative::Frame;
 use super::gradient::Gradient;
+use super::memory::Memory;
 use super::strategy::{CallRecord, Current, SiteEntry};
 use super::types::TypeValue;
 use super::value::{Env, Known, Value};
@@ -154,6 +155,8 @@ pub(super) struct OpenLoop<'a> {
     pub samples: Rc<[&'a str]>,
     /// It goes through the rows of a subsampled plate.
     pub plate: bool,
+    /// It goes through a plate, whole or not: its elements are alike.
+    pub alike: bool,
 }
 
 pub(super) struct Machine<'a> {
@@ -204,6 +207,10 @@ pub(super) struct Machine<'a> {
     pub depth_of_calls: usize,
     /// Form of the site's value, inside its strategy.
     pub current: Option<Current<'a>>,
+    /// Indices of the addresses of the children under evaluation.
+    pub address_indices: Vec<Atom>,
+    /// What that strategy keeps and learns.
+    pub memory: Memory<'a>,
     /// Whether its continuation detaches its argument (`k: free`).
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
@@ -258,6 +265,8 @@ impl<'a> Machine<'a> {
             local_addresses: Vec::new(),
             depth_of_calls: 0,
             current: None,
+            address_indices: Vec::new(),
+            memory: Memory::default(),
             detaches: false,
             hoists: true,
             absent_is_missing: false,
