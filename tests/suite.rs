@@ -18,6 +18,8 @@ mod commands;
 mod derivatives;
 #[path = "suite/known.rs"]
 mod known;
+#[path = "suite/library.rs"]
+mod library;
 #[path = "suite/large_references.rs"]
 mod large_references;
 #[path = "suite/laws.rs"]
@@ -26,6 +28,10 @@ mod laws;
 mod ppl_stages;
 #[path = "suite/pages.rs"]
 mod pages;
+#[path = "suite/plates.rs"]
+mod plates;
+#[path = "suite/presence_references.rs"]
+mod presence_references;
 #[path = "suite/programs.rs"]
 mod programs;
 #[path = "suite/redefined.rs"]
@@ -58,11 +64,13 @@ fn main() {
         })
         .collect();
     trials.extend(known::trials());
+    trials.extend(library::trials());
     trials.extend(gradients::trials());
     trials.extend(laws::trials());
     trials.extend(derivatives::trials());
     trials.extend(commands::trials());
     trials.extend(pages::trials());
+    trials.extend(plates::trials());
     trials.extend(redefined::trials());
     trials.extend(refused::trials());
     trials.extend(replay::trials());

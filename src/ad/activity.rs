@@ -1,5 +1,5 @@
 //! Which variables depend differentiably on given ones: real variables reached from them through operations that have a
-//! derivative. `stop`, rounding, signs, comparisons, draws and ints end a path. Going backwards, which variables a given one
+//! derivative. `stop`, rounding, signs, comparisons, ints and draws that are no smooth function of an argument end a path. Going backwards, which variables a given one
 //! depends on in that way.
 
 use crate::ir::core::{Atom, Block, Collector, Prim, Program, Scalar, Stmt, Var};
@@ -41,7 +41,7 @@ fn propagate_stmt(program: &Program, stmt: &Stmt, active: &mut HashSet<Var>) {
             }
         }
         Stmt::Array { results, prim, args } => {
-            if !matches!(prim, Prim::Const { .. }) && args.iter().any(|&a| is_active(active, a)) {
+            if !matches!(prim, Prim::Const { .. } | Prim::Subset { .. }) && args.iter().any(|&a| is_active(active, a)) {
                 for &r in results {
                     mark(program, active, r);
                 }
@@ -94,7 +94,12 @@ fn propagate_stmt(program: &Program, stmt: &Stmt, active: &mut HashSet<Var>) {
                 }
             }
         }
-        Stmt::Draw(_) | Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => {}
+        Stmt::Draw(d) => {
+            if d.noise.is_smooth() && d.args.iter().any(|&a| is_active(active, a)) {
+                mark(program, active, d.result);
+            }
+        }
+        Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => {}
     }
 }
 
@@ -171,6 +176,11 @@ fn trace_stmt(program: &Program, stmt: &Stmt, useful: &mut HashSet<Var>) {
             trace_back(program, &i.then.stmts, useful);
             trace_back(program, &i.otherwise.stmts, useful);
         }
-        Stmt::Draw(_) | Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => {}
+        Stmt::Draw(d) => {
+            if d.noise.is_smooth() {
+                d.args.iter().for_each(|&a| want(program, useful, a));
+            }
+        }
+        Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => {}
     }
 }

@@ -111,6 +111,14 @@ impl Forward {
                 self.tangents.insert(c.result, t);
             }
             Stmt::Array { results, prim, args } => self.primitive(b, results[0], prim, args),
+            Stmt::Draw(d) => {
+                if let Some(t) = d.args.first().and_then(|&a| self.tangent(a)) {
+                    let p = rules::draw_partial(b, &d.args, d.result.into());
+                    if let Some(x) = p.apply(b, t) {
+                        self.tangents.insert(d.result, x);
+                    }
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -193,7 +201,7 @@ impl Forward {
                 let args: Vec<Atom> = args.iter().map(|&a| self.dense(b, a)).collect();
                 b.array(prim.clone(), &args, ty)
             }
-            Prim::Const { .. } => return,
+            Prim::Const { .. } | Prim::Subset { .. } => return,
         };
         self.tangents.insert(result, t);
     }

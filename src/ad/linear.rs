@@ -109,7 +109,7 @@ impl Reverse {
                     adj.add_whole(b, v, value);
                 }
             }
-            Prim::Const { .. } => {}
+            Prim::Const { .. } | Prim::Subset { .. } => {}
         }
         Ok(())
     }

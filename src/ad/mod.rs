@@ -18,7 +18,7 @@ mod eager;
 mod sequential;
 
 pub use forward::forward;
-pub use reverse::{Options, reverse, reverse_output, reverse_with};
+pub use reverse::{Options, gradient, reverse, reverse_output, reverse_with};
 
 /// Why a program cannot be differentiated.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::eager::{Stash, Sum};
 use super::rules::{self, Partial};
 use super::sequential::Stored;
 use crate::ir::builder::Builder;
-use crate::ir::core::{Atom, Collector, For, If, Program, Role, Scalar, Stmt, Var};
+use crate::ir::core::{Atom, Block, Collector, For, If, Program, Role, Scalar, Stmt, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, copy_block, copy_stmt};
 use std::collections::{HashMap, HashSet};
@@ -70,33 +70,8 @@ pub fn reverse_with(program: &Program, output: usize, wrt: Role, options: Option
         .map(|i| (i.var, i.name.clone()))
         .collect();
     let step = std::mem::take(&mut program.step);
-    let mut active: HashSet<Var> = inputs.iter().map(|&(v, _)| v).collect();
-    propagate(&program, &step.stmts, &mut active);
-    let mut useful: HashSet<Var> = value.var().into_iter().collect();
-    trace_back(&program, &step.stmts, &mut useful);
-    active.retain(|v| useful.contains(v));
-    let mut ad = Reverse { active, options };
-    let mut b = Builder::new(&mut program);
-    let taped = ad.forward(&mut b, &step.stmts)?;
-    let mut adjoints = Adjoints::default();
-    if let Atom::Var(v) = value
-        && ad.active.contains(&v)
-    {
-        adjoints.add_whole(&b, v, Atom::Real(1.0));
-    }
-    ad.pull(&mut b, &taped, &mut adjoints)?;
-    let mut gradients = Vec::new();
-    for &(v, _) in &inputs {
-        let gradient = match adjoints.take(&mut b, v) {
-            Some(g) => g,
-            None => {
-                let ty = b.program.ty(v).clone();
-                zeros(&mut b, &ty)
-            }
-        };
-        gradients.push(gradient);
-    }
-    let stmts = b.stmts;
+    let vars: Vec<Var> = inputs.iter().map(|&(v, _)| v).collect();
+    let Block { stmts, results: gradients } = region(&mut program, &step.stmts, value, &vars, options)?;
     program.step.stmts = stmts;
     program.step.results = step.results;
     let at = output + 1;
@@ -107,6 +82,51 @@ pub fn reverse_with(program: &Program, output: usize, wrt: Role, options: Option
     program.outputs.splice(at..at, inputs.iter().map(|(_, name)| format!("gradient {name}")));
     program.outputs.resize(program.step.results.len(), String::new());
     Ok(program)
+}
+
+/// The gradients of a region's only result, a real scalar, in variables of its own or from outside: a region with one result per
+/// variable, of its type.
+///
+/// # Errors
+/// As [`reverse`].
+pub fn gradient(program: &mut Program, block: &Block, wrt: &[Var]) -> Result<Block, AdError> {
+    match block.results[..] {
+        [value] if program.atom_type(value) == crate::ir::core::Type::REAL => {
+            region(program, &block.stmts, value, wrt, Options::default())
+        }
+        _ => Err(AdError::new("the result to differentiate is not a real scalar")),
+    }
+}
+
+/// `stmts`, and the gradients of `value` in variables that they read.
+fn region(program: &mut Program, stmts: &[Stmt], value: Atom, wrt: &[Var], options: Options) -> Result<Block, AdError> {
+    let mut active: HashSet<Var> = wrt.iter().copied().collect();
+    propagate(program, stmts, &mut active);
+    let mut useful: HashSet<Var> = value.var().into_iter().collect();
+    trace_back(program, stmts, &mut useful);
+    active.retain(|v| useful.contains(v));
+    let mut ad = Reverse { active, options };
+    let mut b = Builder::new(program);
+    let taped = ad.forward(&mut b, stmts)?;
+    let mut adjoints = Adjoints::default();
+    if let Atom::Var(v) = value
+        && ad.active.contains(&v)
+    {
+        adjoints.add_whole(&b, v, Atom::Real(1.0));
+    }
+    ad.pull(&mut b, &taped, &mut adjoints)?;
+    let mut gradients = Vec::new();
+    for &v in wrt {
+        let gradient = match adjoints.take(&mut b, v) {
+            Some(g) => g,
+            None => {
+                let ty = b.program.ty(v).clone();
+                zeros(&mut b, &ty)
+            }
+        };
+        gradients.push(gradient);
+    }
+    Ok(Block { stmts: b.stmts, results: gradients })
 }
 
 /// An active statement of the forward pass, and what it kept for the reverse one.
@@ -191,7 +211,18 @@ impl Reverse {
             }
             Stmt::For(f) => self.pull_for(b, f, adj)?,
             Stmt::If(i) => self.pull_if(b, i, adj)?,
-            Stmt::Loop(_) | Stmt::Draw(_) | Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => {}
+            Stmt::Draw(d) => {
+                if let Some(r_adj) = adj.take(b, d.result)
+                    && let Some(v) = d.args.first().and_then(|a| a.var())
+                    && self.active.contains(&v)
+                {
+                    let p = rules::draw_partial(b, &d.args, d.result.into());
+                    if let Some(x) = p.apply(b, r_adj) {
+                        adj.add(v, Vec::new(), x);
+                    }
+                }
+            }
+            Stmt::Loop(_) | Stmt::Check { .. } | Stmt::Sample(_) | Stmt::Term(_) => {}
         }
         Ok(())
     }

@@ -187,12 +187,64 @@ pub fn partial(b: &mut Builder<'_>, op: Op, args: &[Atom], result: Atom, k: usiz
             let d = b.op(Op::Sub, &[l, d]);
             Partial::Times(b.op(Op::Mul, &[density, d]))
         }
-        Op::BetaInc => {
-            if k < 2 {
-                return Partial::Refused;
+        Op::GammaPInv => {
+            if k == 0 {
+                // The quantile moves as a draw that keeps its place.
+                let l = b.op(Op::Log, &[r]);
+                let d = b.op(Op::LogGammaDa, &[args[0], l]);
+                return Partial::Times(b.op(Op::Mul, &[r, d]));
             }
-            Partial::Times(beta_density(b, args[0], args[1], args[2]))
+            Partial::Over(gamma_density(b, args[0], r))
         }
+        Op::BetaInc => match k {
+            0 => Partial::Times(b.op(Op::BetaIncDa, args)),
+            // I_x(a, b) = 1 - I_{1-x}(b, a).
+            1 => Partial::Times(beta_inc_db(b, args[0], args[1], args[2])),
+            _ => Partial::Times(beta_density(b, args[0], args[1], args[2])),
+        },
+        Op::BetaIncInv => {
+            let density = beta_density(b, args[0], args[1], r);
+            match k {
+                0 => {
+                    let d = b.op(Op::BetaIncDa, &[args[0], args[1], r]);
+                    let d = b.op(Op::Div, &[d, density]);
+                    Partial::Times(neg(b, d))
+                }
+                1 => {
+                    let d = beta_inc_db(b, args[0], args[1], r);
+                    let d = b.op(Op::Div, &[d, density]);
+                    Partial::Times(neg(b, d))
+                }
+                _ => Partial::Over(density),
+            }
+        }
+        Op::LogGammaDa | Op::BetaIncDa | Op::VonMisesDk => Partial::Refused,
+        Op::VonMisesCdf => {
+            let density = circular_density(b, args[0], args[1]);
+            if k == 0 {
+                let d = b.op(Op::VonMisesDk, args);
+                let d = b.op(Op::Mul, &[d, density]);
+                return Partial::Times(neg(b, d));
+            }
+            Partial::Times(density)
+        }
+        Op::VonMisesQuantile => {
+            if k == 0 {
+                return Partial::Times(b.op(Op::VonMisesDk, &[args[0], r]));
+            }
+            Partial::Over(circular_density(b, args[0], r))
+        }
+        Op::LogBesselI0 => Partial::Times(b.op(Op::BesselRatio, &[args[0]])),
+        Op::BesselRatio => {
+            // 1 - r/κ - r², with the limit 1/2 at 0.
+            let q = b.op(Op::Div, &[r, args[0]]);
+            let s = b.op(Op::Mul, &[r, r]);
+            let d = b.op(Op::Sub, &[real(1.0), q]);
+            let d = b.op(Op::Sub, &[d, s]);
+            let zero = b.op(Op::Eq, &[args[0], real(0.0)]);
+            Partial::Times(b.op(Op::Select, &[zero, real(0.5), d]))
+        }
+        Op::OwensT => owens_t(b, args[0], args[1], k),
         Op::Select => match k {
             0 => Partial::Zero,
             1 => Partial::Where(args[0]),
@@ -225,6 +277,49 @@ pub fn partial(b: &mut Builder<'_>, op: Op, args: &[Atom], result: Atom, k: usiz
         | Op::ToInt
         | Op::BoolToInt => Partial::Zero,
     }
+}
+
+/// Of the logarithm of a gamma draw in its shape: implicit, so that the draw keeps its place in the distribution.
+pub fn draw_partial(b: &mut Builder<'_>, args: &[Atom], result: Atom) -> Partial {
+    Partial::Times(b.op(Op::LogGammaDa, &[args[0], result]))
+}
+
+/// d I_x(a, b) / d b.
+fn beta_inc_db(b: &mut Builder<'_>, p: Atom, q: Atom, x: Atom) -> Atom {
+    let y = b.op(Op::Sub, &[Atom::Real(1.0), x]);
+    let d = b.op(Op::BetaIncDa, &[q, p, y]);
+    neg(b, d)
+}
+
+/// exp(κ cos x - log I0(κ)) / 2π.
+fn circular_density(b: &mut Builder<'_>, kappa: Atom, x: Atom) -> Atom {
+    let c = b.op(Op::Cos, &[x]);
+    let e = b.op(Op::Mul, &[kappa, c]);
+    let norm = b.op(Op::LogBesselI0, &[kappa]);
+    let e = b.op(Op::Sub, &[e, norm]);
+    let e = b.op(Op::Exp, &[e]);
+    b.op(Op::Mul, &[e, Atom::Real(0.5 * std::f64::consts::FRAC_1_PI)])
+}
+
+/// In h: -exp(-h²/2) (Φ(a h) - 1/2) / sqrt(2π); in a: exp(-h² (1 + a²) / 2) / (2π (1 + a²)).
+fn owens_t(b: &mut Builder<'_>, h: Atom, a: Atom, k: usize) -> Partial {
+    let e = half_square(b, h);
+    if k == 0 {
+        let e = b.op(Op::Neg, &[e]);
+        let e = b.op(Op::Exp, &[e]);
+        let x = b.op(Op::Mul, &[a, h]);
+        let p = b.op(Op::NormalCdf, &[x]);
+        let p = b.op(Op::Sub, &[Atom::Real(0.5), p]);
+        let p = b.op(Op::Mul, &[p, Atom::Real(INV_SQRT_TWO_PI)]);
+        return Partial::Times(b.op(Op::Mul, &[e, p]));
+    }
+    let s = b.op(Op::Mul, &[a, a]);
+    let s = b.op(Op::Add, &[s, Atom::Real(1.0)]);
+    let e = b.op(Op::Mul, &[e, s]);
+    let e = b.op(Op::Neg, &[e]);
+    let e = b.op(Op::Exp, &[e]);
+    let e = b.op(Op::Mul, &[e, Atom::Real(0.5 * std::f64::consts::FRAC_1_PI)]);
+    Partial::Times(b.op(Op::Div, &[e, s]))
 }
 
 fn half_square(b: &mut Builder<'_>, x: Atom) -> Atom {

@@ -28,11 +28,12 @@ pub struct Opened {
     /// With the command line's expression, if there is one.
     pub sources: Arc<Sources>,
     pub data_files: Vec<String>,
+    pub seed: u64,
 }
 
 impl Opened {
     pub fn session(&self) -> Result<Session<'_>, Refusal> {
-        Session::new(&self.checked, &self.data, self.sources.clone())
+        Ok(Session::new(&self.checked, &self.data, self.sources.clone())?.with_seed(self.seed))
     }
 }
 
@@ -62,7 +63,7 @@ fn open_with(file: &Path, run: &Run, output: &Output, command: Option<Command<'_
     output.diagnostics(&warnings, &checked.sources);
     let (data, data_files) = load_data(&checked, file, &run.data)?;
     let sources = checked.sources.clone();
-    Ok(Opened { checked, data, sources, data_files })
+    Ok(Opened { checked, data, sources, data_files, seed: run.seed })
 }
 
 /// The same, with a text that may take the file's place once it has been checked.
@@ -79,7 +80,7 @@ pub fn open_text(
     output.diagnostics(&warnings, &checked.sources);
     let (data, data_files) = load_data(&checked, file, &run.data)?;
     let sources = checked.sources.clone();
-    Ok(Opened { checked, data, sources, data_files })
+    Ok(Opened { checked, data, sources, data_files, seed: run.seed })
 }
 
 fn load_data(
@@ -150,8 +151,23 @@ pub fn grad(arguments: &Grad, output: &Output) -> Exit {
             let rows: Vec<Vec<String>> =
                 found.gradient.iter().map(|(name, e)| vec![name.clone(), report::with_error(*e)]).collect();
             let how = if found.exact { "exact".to_string() } else { format!("{} samples", found.samples) };
+            let inspected: Vec<Vec<String>> = found
+                .inspected
+                .iter()
+                .map(|(name, i)| {
+                    std::iter::once(name.clone())
+                        .chain([i.mean, i.sd, i.min, i.max].map(report::short))
+                        .chain([i.count.to_string()])
+                        .collect()
+                })
+                .collect();
+            let inspected = if inspected.is_empty() {
+                String::new()
+            } else {
+                format!("\n{}", report::table(&["inspected", "mean", "sd", "min", "max", "count"], &inspected))
+            };
             format!(
-                "value  {}  ({how})\n\n{}",
+                "value  {}  ({how})\n\n{}{inspected}",
                 report::with_error(found.value),
                 report::table(&["", "gradient"], &rows)
             )
@@ -159,11 +175,26 @@ pub fn grad(arguments: &Grad, output: &Output) -> Exit {
         || {
             let gradient: serde_json::Map<_, _> =
                 found.gradient.iter().map(|(name, e)| (name.clone(), report::estimate_json(*e))).collect();
+            let inspected: serde_json::Map<_, _> = found
+                .inspected
+                .iter()
+                .map(|(name, i)| {
+                    let fields = json!({
+                        "mean": i.mean,
+                        "sd": i.sd,
+                        "min": i.min,
+                        "max": i.max,
+                        "count": i.count,
+                    });
+                    (name.clone(), fields)
+                })
+                .collect();
             json!({
                 "value": report::estimate_json(found.value),
                 "samples": found.samples,
                 "exact": found.exact,
                 "gradient": gradient,
+                "inspected": inspected,
             })
         },
     );

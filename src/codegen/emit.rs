@@ -512,6 +512,13 @@ impl<'a> Emit<'a> {
                 let args = [self.pointer(a), self.pointer(result), self.constant(*n)];
                 self.call(super::entry::sort(*scalar == Scalar::Real), &args);
             }
+            &Linear::Subset { of, take, plate, ref result } => {
+                let mut args = self.stream(plate);
+                args.push(self.constant(of));
+                args.push(self.constant(take));
+                args.push(self.pointer(result));
+                self.call(super::entry::subset(), &args);
+            }
             Linear::RowsDot { rows, d, x, b, result } => {
                 let args =
                     [self.pointer(x), self.pointer(b), self.pointer(result), self.value(*rows), self.constant(*d)];

@@ -4,7 +4,7 @@ use crate::ir::core::Noise;
 pub(super) use crate::ir::kernel::kernel;
 use crate::runtime::executable::Stream;
 use crate::runtime::kernel::Kernel;
-use crate::runtime::{gemm, linear, random, rows};
+use crate::runtime::{feistel, gemm, linear, random, rows};
 
 /// The strip function of a kernel: operand pointers, output, number of elements.
 pub(super) fn strip(kernel: Kernel) -> usize {
@@ -48,7 +48,17 @@ scalars! {
     LogNormalCdf(x) apply1;
     GammaP(x, y) apply2;
     GammaPDa(x, y) apply2;
+    LogGammaDa(x, y) apply2;
+    GammaPInv(x, y) apply2;
     BetaInc(x, y, z) apply3;
+    BetaIncDa(x, y, z) apply3;
+    BetaIncInv(x, y, z) apply3;
+    VonMisesCdf(x, y) apply2;
+    VonMisesQuantile(x, y) apply2;
+    VonMisesDk(x, y) apply2;
+    LogBesselI0(x) apply1;
+    BesselRatio(x) apply1;
+    OwensT(x, y) apply2;
     NegAbsExp(x) apply1;
 }
 
@@ -64,27 +74,78 @@ extern "C" fn exponential(seed: u64, step: u32, site: u32, index: u64) -> f64 {
     random::exponential(Stream { seed, step }, site, index)
 }
 
-extern "C" fn gamma(seed: u64, step: u32, site: u32, index: u64, shape: f64) -> f64 {
-    random::gamma(Stream { seed, step }, site, index, shape)
+/// Draws with operands: one, a strip from a first index in steps, a strip at given indices.
+macro_rules! with_operands {
+    ($($one:ident $strided:ident $gather:ident: $($x:ident)+;)*) => {
+        $(
+            extern "C" fn $one(seed: u64, step: u32, site: u32, index: u64, $($x: f64),+) -> f64 {
+                random::$one(Stream { seed, step }, site, index, $($x),+)
+            }
+
+            #[expect(clippy::too_many_arguments, reason = "called from machine code")]
+            unsafe extern "C" fn $strided(
+                seed: u64,
+                step: u32,
+                site: u32,
+                first: u64,
+                stride: u64,
+                $($x: *const f64,)+
+                out: *mut f64,
+                n: usize,
+            ) {
+                for k in 0..n {
+                    let index = first.wrapping_add(stride.wrapping_mul(k as u64));
+                    // SAFETY: the lowering gives buffers of a strip, with at least n elements each.
+                    unsafe { *out.add(k) = random::$one(Stream { seed, step }, site, index, $(*$x.add(k)),+) };
+                }
+            }
+
+            #[expect(clippy::too_many_arguments, reason = "called from machine code")]
+            unsafe extern "C" fn $gather(
+                seed: u64,
+                step: u32,
+                site: u32,
+                at: *const u64,
+                $($x: *const f64,)+
+                out: *mut f64,
+                n: usize,
+            ) {
+                for k in 0..n {
+                    // SAFETY: as above.
+                    unsafe { *out.add(k) = random::$one(Stream { seed, step }, site, *at.add(k), $(*$x.add(k)),+) };
+                }
+            }
+        )*
+    };
 }
 
-/// One draw: (seed, step, site, index), and the shape of a gamma.
+with_operands! {
+    log_gamma log_gamma_strided log_gamma_gather: a;
+    poisson poisson_strided poisson_gather: a;
+    binomial binomial_strided binomial_gather: a b;
+}
+
+/// One draw: (seed, step, site, index, operands…).
 pub(super) fn draw(noise: Noise) -> usize {
     match noise {
         Noise::Normal => normal as *const () as usize,
         Noise::Uniform => uniform as *const () as usize,
         Noise::Exponential => exponential as *const () as usize,
-        Noise::Gamma => gamma as *const () as usize,
+        Noise::LogGamma => log_gamma as *const () as usize,
+        Noise::Poisson => poisson as *const () as usize,
+        Noise::Binomial => binomial as *const () as usize,
     }
 }
 
-/// A strip of draws: (seed, step, site, first index, stride, [shapes,] out, n).
+/// A strip of draws: (seed, step, site, first index, stride, [operands,] out, n).
 pub(super) fn draw_strip(noise: Noise) -> usize {
     match noise {
         Noise::Normal => random::entry::normal as *const () as usize,
         Noise::Uniform => random::entry::uniform as *const () as usize,
         Noise::Exponential => random::entry::exponential as *const () as usize,
-        Noise::Gamma => random::entry::gamma as *const () as usize,
+        Noise::LogGamma => log_gamma_strided as *const () as usize,
+        Noise::Poisson => poisson_strided as *const () as usize,
+        Noise::Binomial => binomial_strided as *const () as usize,
     }
 }
 
@@ -104,28 +165,15 @@ gathers! {
     exponential_gather exponential_gather;
 }
 
-unsafe extern "C" fn gamma_gather(
-    seed: u64,
-    step: u32,
-    site: u32,
-    at: *const u64,
-    shapes: *const f64,
-    out: *mut f64,
-    n: usize,
-) {
-    for k in 0..n {
-        // SAFETY: the lowering gives three buffers of a strip, with at least n elements each.
-        unsafe { *out.add(k) = random::gamma(Stream { seed, step }, site, *at.add(k), *shapes.add(k)) };
-    }
-}
-
-/// A strip of draws at given indices: (seed, step, site, indices, [shapes,] out, n).
+/// A strip of draws at given indices: (seed, step, site, indices, [operands,] out, n).
 pub(super) fn draw_gather(noise: Noise) -> usize {
     match noise {
         Noise::Normal => normal_gather as *const () as usize,
         Noise::Uniform => uniform_gather as *const () as usize,
         Noise::Exponential => exponential_gather as *const () as usize,
-        Noise::Gamma => gamma_gather as *const () as usize,
+        Noise::LogGamma => log_gamma_gather as *const () as usize,
+        Noise::Poisson => poisson_gather as *const () as usize,
+        Noise::Binomial => binomial_gather as *const () as usize,
     }
 }
 
@@ -202,6 +250,17 @@ unsafe extern "C" fn sort_ints(a: *const i64, out: *mut i64, n: usize) {
 /// (a, out, n).
 pub(super) fn sort(reals: bool) -> usize {
     if reals { sort_reals as *const () as usize } else { sort_ints as *const () as usize }
+}
+
+unsafe extern "C" fn subset_of(seed: u64, step: u32, plate: u32, of: u64, take: usize, out: *mut i64) {
+    // SAFETY: an array of `take` ints.
+    let out = unsafe { std::slice::from_raw_parts_mut(out, take) };
+    feistel::subset(Stream { seed, step }, plate, of, out);
+}
+
+/// (seed, step, plate, of, take, out).
+pub(super) fn subset() -> usize {
+    subset_of as *const () as usize
 }
 
 unsafe extern "C" fn copy_words(from: *const u64, to: *mut u64, n: usize) {

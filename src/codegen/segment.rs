@@ -513,6 +513,16 @@ impl Emit<'_> {
             | Op::LogNormalCdf
             | Op::GammaP
             | Op::GammaPDa
+            | Op::LogGammaDa
+            | Op::GammaPInv
+            | Op::BetaIncDa
+            | Op::BetaIncInv
+            | Op::VonMisesCdf
+            | Op::VonMisesQuantile
+            | Op::VonMisesDk
+            | Op::LogBesselI0
+            | Op::BesselRatio
+            | Op::OwensT
             | Op::BetaInc
             | Op::IMul
             | Op::IDiv

@@ -7,28 +7,40 @@ use crate::diagnostic::Diagnostic;
 use crate::runtime::executable::{Array, Values};
 use crate::syntax::print;
 use crate::syntax::tree::{BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, TypeExpr, TypeKind};
+use crate::types::leaves::leaves;
 use crate::types::program::{Checked, ModuleId};
 use std::collections::HashMap;
 
 /// Binds the data of a program: by name, all `data` items of the user's files, in order.
 pub fn bind_program(checked: &Checked, raw: &RawData) -> Result<HashMap<String, Array>, Vec<Diagnostic>> {
     let mut declarations = Vec::new();
-    let mut types: HashMap<String, (&TypeExpr, ModuleId)> = HashMap::new();
+    let mut types: HashMap<String, (TypeExpr, ModuleId)> = HashMap::new();
+    let mut raw = raw.clone();
     let mut refused = Vec::new();
     for entry in &checked.items.items {
         let ItemKind::Data { name, ty, default } = &entry.item.kind else { continue };
+        if let Some(leaves) = leaves(&checked.items, entry.module, &name.text, ty) {
+            raw.take_apart(&name.text, &leaves.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>());
+            for (path, leaf) in leaves {
+                match declaration(&path, &leaf) {
+                    Some(found) => {
+                        types.insert(path, (leaf, entry.module));
+                        declarations.push(Declaration { span: name.span, has_default: default.is_some(), ..found });
+                    }
+                    None => refused.push(unreadable(&leaf)),
+                }
+            }
+            continue;
+        }
         match declaration(&name.text, ty) {
             Some(found) => {
-                types.insert(name.text.clone(), (ty, entry.module));
+                types.insert(name.text.clone(), (ty.clone(), entry.module));
                 declarations.push(Declaration { span: name.span, has_default: default.is_some(), ..found });
             }
-            None => refused.push(
-                Diagnostic::error("E0512", ty.span, format!("data of type `{}` cannot be read", print::type_expr(ty)))
-                    .fix("declare numbers, and arrays of numbers"),
-            ),
+            None => refused.push(unreadable(ty)),
         }
     }
-    let bound = bind(raw, &declarations, |declaration, bound| {
+    let bound = bind(&raw, &declarations, |declaration, bound| {
         let Some((ty, module)) = types.get(&declaration.name) else { return Ok(None) };
         let known = Known { checked, bound, module: *module, depth: 0 };
         shape(ty, &known)
@@ -41,6 +53,11 @@ pub fn bind_program(checked: &Checked, raw: &RawData) -> Result<HashMap<String, 
             Err(errors)
         }
     }
+}
+
+fn unreadable(ty: &TypeExpr) -> Diagnostic {
+    Diagnostic::error("E0512", ty.span, format!("data of type `{}` cannot be read", print::type_expr(ty)))
+        .fix("declare numbers, arrays of numbers, and records of these")
 }
 
 /// Type without sizes; `None` for what files cannot hold.
@@ -182,6 +199,18 @@ impl Known<'_> {
             ExprKind::Real(x) => scalar(*x),
             ExprKind::Bool(b) => scalar(f64::from(u8::from(*b))),
             ExprKind::Name(name) => self.name(name),
+            ExprKind::Field { value, field } => {
+                let mut path = vec![field.text.as_str()];
+                let mut at = &value.kind;
+                while let ExprKind::Field { value, field } = at {
+                    path.push(&field.text);
+                    at = &value.kind;
+                }
+                let ExprKind::Name(root) = at else { return Err(Unknown::Unsupported) };
+                path.push(root);
+                path.reverse();
+                self.bound.get(&path.join(".")).map(number).ok_or(Unknown::Unbound)
+            }
             ExprKind::Neg(inner) => {
                 let mut number = self.value(inner)?;
                 number.values.iter_mut().for_each(|x| *x = -*x);

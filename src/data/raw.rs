@@ -51,6 +51,19 @@ impl RawData {
         Ok(())
     }
 
+    /// Makes variables of the leaves (`obs.x`) of a record, or of a nested array of records.
+    pub fn take_apart(&mut self, name: &str, leaves: &[&str]) {
+        let Some(RawVariable { origin, value: RawValue::Json(whole) }) = self.variables.get(name).cloned() else { return };
+        for leaf in leaves {
+            let path: Vec<&str> = leaf.split('.').skip(1).collect();
+            if let Some(value) = part(&whole, &path) {
+                let variable = RawVariable { origin: origin.clone(), value: RawValue::Json(value) };
+                self.variables.entry((*leaf).to_owned()).or_insert(variable);
+            }
+        }
+        self.variables.remove(name);
+    }
+
     pub fn get(&self, name: &str) -> Option<&RawVariable> {
         self.variables.get(name)
     }
@@ -60,6 +73,22 @@ impl RawData {
         let mut names: Vec<&str> = self.variables.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
+    }
+}
+
+/// The part of a record at a path; of an array, of each element. `None` if no element has it.
+fn part(value: &serde_json::Value, path: &[&str]) -> Option<serde_json::Value> {
+    let Some((first, rest)) = path.split_first() else { return Some(value.clone()) };
+    match value {
+        serde_json::Value::Object(fields) => part(fields.get(*first)?, rest),
+        serde_json::Value::Array(elements) => {
+            let parts: Vec<Option<serde_json::Value>> = elements.iter().map(|e| part(e, path)).collect();
+            if parts.iter().all(Option::is_none) && !parts.is_empty() {
+                return None;
+            }
+            Some(serde_json::Value::Array(parts.into_iter().map(Option::unwrap_or_default).collect()))
+        }
+        _ => None,
     }
 }
 

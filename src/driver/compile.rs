@@ -4,7 +4,7 @@ use crate::ad;
 use crate::codegen;
 use crate::diagnostic::Diagnostic;
 use crate::estimate;
-use crate::ir::core::{Program, Role};
+use crate::ir::core::{Block, Program, Role, Var};
 use crate::ir::interpret::Interpreter;
 use crate::lower;
 use crate::opt;
@@ -27,6 +27,11 @@ pub enum Backend {
 pub fn derived(sited: Sited<'_>) -> Result<Program, Vec<Diagnostic>> {
     let Sited { program, mut table } = sited;
     estimate::derive(program, &mut table)
+}
+
+/// Differentiates a region, for `grad`.
+pub fn region_gradient(program: &mut Program, block: &Block, wrt: &[Var]) -> Result<Block, String> {
+    ad::gradient(program, block, wrt).map_err(|e| e.to_string())
 }
 
 /// With the gradient in parameters, not yet optimised after differentiation.
@@ -86,9 +91,23 @@ fn pool(threads: usize) -> Arc<Pool> {
 
 /// True if a step of the program draws random numbers.
 pub fn is_random(program: &Program) -> bool {
-    use crate::ir::core::Stmt;
-    fn any(stmts: &[Stmt]) -> bool {
-        stmts.iter().any(|s| matches!(s, Stmt::Draw(_)) || s.regions().iter().any(|r| any(&r.stmts)))
+    use crate::ir::core::{Prim, Stmt};
+    let draws = |s: &Stmt| matches!(s, Stmt::Draw(_) | Stmt::Array { prim: Prim::Subset { .. }, .. });
+    fn any(stmts: &[Stmt], draws: &dyn Fn(&Stmt) -> bool) -> bool {
+        stmts.iter().any(|s| draws(s) || s.regions().iter().any(|r| any(&r.stmts, draws)))
     }
-    any(&program.step.stmts)
+    any(&program.step.stmts, &draws)
+}
+
+/// Steps after which each row of every subsampled plate was seen.
+pub fn epoch(program: &Program) -> usize {
+    use crate::ir::core::{Prim, Stmt};
+    fn longest(stmts: &[Stmt]) -> usize {
+        let one = |s: &Stmt| match s {
+            Stmt::Array { prim: Prim::Subset { of, take, .. }, .. } => of / (*take).max(1),
+            other => other.regions().iter().map(|r| longest(&r.stmts)).max().unwrap_or(1),
+        };
+        stmts.iter().map(one).max().unwrap_or(1).max(1)
+    }
+    longest(&program.step.stmts)
 }

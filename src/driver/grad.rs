@@ -31,8 +31,74 @@ pub struct GradReport {
     pub value: Estimate,
     pub samples: usize,
     pub gradient: Vec<(String, Estimate)>,
+    /// What the objective `inspect`s, by name in order of first occurrence.
+    pub inspected: Vec<(String, Inspected)>,
     /// The objective draws no random number: its value and gradient are exact.
     pub exact: bool,
+}
+
+/// Values of an inspected expression over samples, loops and elements.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Inspected {
+    pub mean: f64,
+    pub sd: f64,
+    pub min: f64,
+    pub max: f64,
+    /// How often it was evaluated.
+    pub count: usize,
+}
+
+impl Inspected {
+    const NONE: Inspected = Inspected { mean: 0.0, sd: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY, count: 0 };
+
+    /// Takes one value in; `sd` holds the sum of squared deviations until [`Inspected::finished`].
+    fn add(&mut self, x: f64) {
+        self.count += 1;
+        let d = x - self.mean;
+        self.mean += d / self.count as f64;
+        self.sd += d * (x - self.mean);
+        self.min = self.min.min(x);
+        self.max = self.max.max(x);
+    }
+
+    fn finished(self) -> Inspected {
+        let n = self.count as f64;
+        Inspected { sd: if self.count > 1 { (self.sd / (n - 1.0)).sqrt() } else { 0.0 }, ..self }
+    }
+}
+
+/// Runs the inspected places on the same samples. NaN stands where a place was not reached.
+fn inspected<'a>(
+    session: &Session<'a>,
+    expr: &'a Expr,
+    options: &GradOptions,
+    samples: usize,
+) -> Result<Vec<(String, Inspected)>, Refusal> {
+    let spec = programs::Options { space: Space::Constrained, particles: options.particles, params: Vec::new() };
+    let Some(program) = programs::inspected(&session.bound, expr, &spec).map_err(|d| session.refuse(d))? else {
+        return Ok(Vec::new());
+    };
+    let program = compile::value_only(program);
+    let params = declared_values(session, &param_shapes(&program), &options.settings)?;
+    let data = session.data_of(&program);
+    let mut run = compile::executable(&program, &data, options.backend).map_err(|d| session.refuse(d))?;
+    let mut out = vec![0.0; run.output_len()];
+    let mut found: Vec<(String, Inspected)> = Vec::new();
+    for step in 0..samples {
+        let stream = Stream { seed: options.seed, step: u32::try_from(step).unwrap_or(u32::MAX) };
+        run.step(&params, &[], &[], stream, &mut out);
+        let mut at = 0;
+        for (name, &atom) in program.outputs.iter().zip(&program.step.results) {
+            let len = program.atom_type(atom).size();
+            let k = found.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
+                found.push((name.clone(), Inspected::NONE));
+                found.len() - 1
+            });
+            out[at..at + len].iter().filter(|x| !x.is_nan()).for_each(|&x| found[k].1.add(x));
+            at += len;
+        }
+    }
+    Ok(found.into_iter().map(|(n, i)| (n, i.finished())).collect())
 }
 
 /// The gradient of `expr`. A deterministic objective is evaluated once, with errors of zero.
@@ -81,6 +147,7 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> 
         value: fix(estimate.value),
         samples,
         gradient: names.zip(estimate.gradient.into_iter().map(fix)).collect(),
+        inspected: inspected(session, expr, options, samples)?,
         exact,
     })
 }

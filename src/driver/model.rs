@@ -27,6 +27,7 @@ pub struct Model {
     /// Of the objective's program and its data; 0 unless it was asked for.
     pub(super) fingerprint: u64,
     outputs: Vec<f64>,
+    epoch: usize,
     log_joint: Option<(Box<dyn Executable>, Vec<f64>)>,
     draws: Option<Drawing>,
     quantities: Vec<QuantityName>,
@@ -134,6 +135,7 @@ impl Model {
             particles,
             fingerprint,
             outputs,
+            epoch: compile::epoch(&found.program),
             log_joint,
             draws,
             quantities,
@@ -169,22 +171,27 @@ fn fingerprint(program: &Program, data: &[Array]) -> u64 {
     hash
 }
 
-/// Roles of a derived guide's parameters, by their declared types.
+/// Roles of a derived guide's parameters, by their declared types. A family of other parameters than a location and a scale of
+/// the latents has none that could be whitened.
 fn blocks(
     session: &Session<'_>,
     params: &[(String, Vec<usize>)],
     guide: Option<&DerivedGuide>,
     trained: Option<&[String]>,
 ) -> Vec<ParamBlock> {
+    let roles: Vec<ParamRole> = guide
+        .map(|g| g.params.iter().map(|p| role(session, p)).collect())
+        .filter(|r: &Vec<ParamRole>| !r.contains(&ParamRole::Free))
+        .unwrap_or_default();
     let mut offset = 0;
     let mut blocks = Vec::new();
     for (name, shape) in params {
         let len: usize = shape.iter().product();
-        let derived = guide.is_some_and(|g| g.params.contains(name));
-        let role = if derived { role(session, name) } else { ParamRole::Free };
+        let place = guide.and_then(|g| g.params.iter().position(|p| p == name));
+        let role = place.and_then(|k| roles.get(k).copied()).unwrap_or(ParamRole::Free);
         let root = name.split('.').next().unwrap_or(name);
         let trained = trained.is_none_or(|list| list.iter().any(|t| t == root));
-        blocks.push(ParamBlock { name: name.clone(), offset, len, role, explicit: !derived, trained });
+        blocks.push(ParamBlock { name: name.clone(), offset, len, role, explicit: role == ParamRole::Free, trained });
         offset += len;
     }
     blocks
@@ -194,7 +201,8 @@ pub(super) fn role(session: &Session<'_>, name: &str) -> ParamRole {
     for entry in &session.checked.items.items {
         if let ItemKind::Param { name: n, ty, .. } = &entry.item.kind
             && n.text == name
-            && let TypeKind::Named { name: kind, bounds, .. } = &ty.kind
+            && let TypeKind::Named { name: kind, bounds, sizes, .. } = &ty.kind
+            && sizes.len() == 1
         {
             return match (kind.text.as_str(), bounds) {
                 ("real", None) => ParamRole::Location,
@@ -210,7 +218,7 @@ pub(super) fn role(session: &Session<'_>, name: &str) -> ParamRole {
 /// Declared initial values, unconstrained, in order of the names.
 pub fn initial(session: &Session<'_>, names: &[String]) -> Result<Vec<f64>, Refusal> {
     let program = programs::initial_params(&session.bound, names).map_err(|d| session.refuse(d))?;
-    session.run_once(&program, &[], Stream { seed: 0, step: 0 })
+    session.run_once(&program, &[], Stream { seed: session.seed, step: 0 })
 }
 
 fn log_joint<'a>(
@@ -299,6 +307,10 @@ impl Bound for Model {
             *g = self.sign * x;
         }
         (self.sign * self.outputs[0], status)
+    }
+
+    fn epoch(&self) -> usize {
+        self.epoch
     }
 
     fn latent_len(&self) -> usize {

@@ -4,7 +4,7 @@
 //! x = sinh(π/2 sinh t) on the line, with the trapezoidal rule in t.
 
 use crate::syntax::print;
-use crate::syntax::tree::{DistItem, Expr, ExprKind, ItemKind, TypeKind};
+use crate::syntax::tree::{DistItem, Expr, ExprKind, ItemKind, TypeExpr, TypeKind};
 use crate::types::program::Checked;
 use std::f64::consts::FRAC_PI_2;
 
@@ -19,17 +19,18 @@ pub enum Support {
     Interval { lower: Option<Bound>, upper: Option<Bound> },
 }
 
-/// A bound in terms of the parameters of a distribution.
+/// A bound in terms of the parameters of a distribution, with the call that makes it.
 #[derive(Clone, Debug)]
 pub struct Bound {
     item: Box<DistItem>,
     expr: Expr,
+    call: Box<Expr>,
 }
 
 impl Bound {
-    /// An expression for the bound of the distribution made by a call.
-    pub fn text(&self, call: &Expr) -> String {
-        let ExprKind::Call { args, .. } = &call.kind else { return print::expr(&self.expr) };
+    /// An expression for the bound.
+    pub fn text(&self) -> String {
+        let ExprKind::Call { args, .. } = &self.call.kind else { return print::expr(&self.expr) };
         let mut text = String::from("{\n");
         for (k, param) in self.item.params.iter().enumerate() {
             let named = args.iter().find(|a| a.name.as_ref().is_some_and(|n| n.text == param.name.text));
@@ -61,7 +62,7 @@ fn mentions(expr: &Expr, name: &str) -> bool {
 /// The support of a distribution made by a call of a `dist` item.
 pub fn support(call: &Expr, checked: &Checked) -> Result<Support, String> {
     let unknown = || format!("the support of `{}` is not that of a scalar `dist`", print::expr(call));
-    let ExprKind::Call { callee, .. } = &call.kind else { return Err(unknown()) };
+    let ExprKind::Call { callee, args } = &call.kind else { return Err(unknown()) };
     let ExprKind::Name(name) = &callee.kind else { return Err(unknown()) };
     let id = checked.items.resolve(checked.main, name).ok_or_else(unknown)?;
     let ItemKind::Dist(item) = &checked.items.item(id).kind else { return Err(unknown()) };
@@ -69,13 +70,33 @@ pub fn support(call: &Expr, checked: &Checked) -> Result<Support, String> {
     if !sizes.is_empty() {
         return Err(unknown());
     }
-    let bound =
-        |side: &Option<Box<Expr>>| side.as_ref().map(|e| Bound { item: Box::new(item.clone()), expr: (**e).clone() });
+    let bound = |side: &Option<Box<Expr>>| {
+        side.as_ref().map(|e| Bound { item: Box::new(item.clone()), expr: (**e).clone(), call: Box::new(call.clone()) })
+    };
     let (lower, upper) = bounds.as_ref().map_or((None, None), |b| (bound(&b.lower), bound(&b.upper)));
     match (name.text.as_str(), lower, upper) {
         ("real", lower, upper) => Ok(Support::Interval { lower, upper }),
         ("bool", _, _) | ("int", Some(_), Some(_)) => Ok(Support::Enumerable),
         ("int", Some(lower), None) => Ok(Support::Counts { lower }),
+        // A type variable: the support of the argument that settles it, a distribution or a family of such.
+        (variable, None, None) => {
+            let of = |ty: &TypeExpr| {
+                matches!(&ty.kind, TypeKind::Named { name, args, .. } if name.text == "dist"
+                    && matches!(args.as_slice(), [TypeExpr { kind: TypeKind::Named { name, .. }, .. }] if name.text == variable))
+            };
+            for (k, param) in item.params.iter().enumerate() {
+                let named = args.iter().find(|a| a.name.as_ref().is_some_and(|n| n.text == param.name.text));
+                let Some(given) = named.or_else(|| args.get(k)) else { continue };
+                match (param.ty.as_ref().map(|t| &t.kind), &given.value.kind) {
+                    (Some(TypeKind::Fn { result, .. }), ExprKind::Lambda { body, .. }) if of(result) => {
+                        return support(body, checked);
+                    }
+                    (Some(_), _) if param.ty.as_ref().is_some_and(of) => return support(&given.value, checked),
+                    _ => {}
+                }
+            }
+            Err(unknown())
+        }
         _ => Err(unknown()),
     }
 }
@@ -87,13 +108,13 @@ pub struct Node {
     pub weight: f64,
 }
 
-/// Nodes of the double-exponential rule on `(lower, upper)`; either may be infinite.
-pub fn nodes(lower: f64, upper: f64) -> Vec<Node> {
-    const STEP: f64 = 1.0 / 64.0;
-    const COUNT: i32 = 280;
+/// Nodes of the double-exponential rule on `(lower, upper)`; either may be infinite. The usual step is divided by `finer`.
+pub fn nodes(lower: f64, upper: f64, finer: i32) -> Vec<Node> {
+    let step = 1.0 / f64::from(64 * finer);
+    let count = 280 * finer;
     let mut list = Vec::new();
-    for k in -COUNT..=COUNT {
-        let t = f64::from(k) * STEP;
+    for k in -count..=count {
+        let t = f64::from(k) * step;
         let (s, ds) = (FRAC_PI_2 * t.sinh(), FRAC_PI_2 * t.cosh());
         let (point, slope) = match (lower.is_finite(), upper.is_finite()) {
             (true, true) => {
@@ -107,7 +128,7 @@ pub fn nodes(lower: f64, upper: f64) -> Vec<Node> {
             (false, true) => (upper - s.exp(), s.exp() * ds),
             (false, false) => (s.sinh(), s.cosh() * ds),
         };
-        let weight = slope * STEP;
+        let weight = slope * step;
         let inside = point > lower && point < upper;
         if inside && point.is_finite() && weight.is_finite() && weight > 0.0 {
             list.push(Node { point, weight });
@@ -121,7 +142,7 @@ mod tests {
     use super::nodes;
 
     fn integral(lower: f64, upper: f64, f: impl Fn(f64) -> f64) -> f64 {
-        nodes(lower, upper).iter().map(|n| n.weight * f(n.point)).filter(|x| x.is_finite()).sum()
+        nodes(lower, upper, 1).iter().map(|n| n.weight * f(n.point)).filter(|x| x.is_finite()).sum()
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub struct Session<'a> {
     pub checked: &'a Checked,
     pub bound: Bound<'a>,
     pub sources: Arc<Sources>,
+    /// Of the run: initial values of parameters may draw.
+    pub seed: u64,
 }
 
 /// The model and the guide of an objective such as `elbo(p, q)`.
@@ -107,10 +109,16 @@ impl<'a> Session<'a> {
         data: &HashMap<String, Array>,
         sources: Arc<Sources>,
     ) -> Result<Session<'a>, Refusal> {
-        match bind::bind(checked, data) {
-            Ok(bound) => Ok(Session { checked, bound, sources }),
+        match bind::bind_with(checked, data, Some(compile::region_gradient)) {
+            Ok(bound) => Ok(Session { checked, bound, sources, seed: 0 }),
             Err(diagnostics) => Err(Refusal { diagnostics, sources }),
         }
+    }
+
+    /// The same under a seed.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Session<'a> {
+        Session { seed, ..self }
     }
 
     pub fn refuse(&self, diagnostics: Vec<Diagnostic>) -> Refusal {

@@ -129,7 +129,8 @@ impl<'a> Analysis<'a> {
                     | Prim::CumSum { reverse: true }
                     | Prim::Reshape { .. }
                     | Prim::Sort
-                    | Prim::Const { .. } => {
+                    | Prim::Const { .. }
+                    | Prim::Subset { .. } => {
                         let any = args.iter().any(|&a| !self.of(a).is_empty());
                         if any { vec![self.whole()] } else { Vec::new() }
                     }

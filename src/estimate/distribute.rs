@@ -11,7 +11,7 @@ use super::marginal::Chain;
 use super::pull::{Element, Env, Interrupt, Pull, Pulled, Scope, Task, apply_export, unravel, unsupported};
 use super::{Deriver, JOINT_LIMIT, Site, TABLE_LIMIT, oneshot, tree};
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Block, Collector, For, Stmt, Type, Var};
+use crate::ir::core::{Atom, Block, Collector, For, Prim, Stmt, Type, Var};
 use crate::ir::op::Op;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -24,15 +24,20 @@ impl Deriver<'_> {
         if sites.is_empty() {
             return Ok(stmts);
         }
+        let mut constants = Vec::new();
         for site in &sites {
             let Some(path) = tree::find(&stmts, site.sample.results[0]) else { continue };
-            let mut new = site.form.stmts.clone();
+            // What a support holds does not depend on the conditions that the site stands under.
+            let (fixed, mut new): (Vec<Stmt>, Vec<Stmt>) =
+                site.form.stmts.iter().cloned().partition(|s| matches!(s, Stmt::Array { prim: Prim::Const { .. }, .. }));
             if site.form.constant != Atom::Real(0.0) {
                 new.push(Stmt::Term(site.form.constant));
             }
             let at = path.last().map_or(0, |p| p.0);
             oneshot::region_at(&mut stmts, &path).splice(at..at, new);
+            constants.extend(fixed);
         }
+        stmts.splice(0..0, constants);
         let seeds: HashSet<Var> = sites.iter().flat_map(|s| s.sample.results.iter().copied()).collect();
         let tainted = tree::taint(&stmts, seeds);
         let tasks = tasks(&stmts, &tainted);

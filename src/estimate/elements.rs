@@ -104,7 +104,12 @@ impl Pull<'_, '_> {
                     let at = self.reshaped(indices, shape, &from);
                     self.read(args[0], &at, env)
                 }
-                Prim::Cholesky | Prim::SolveLower { .. } | Prim::CumSum { .. } | Prim::Sort | Prim::Const { .. } => {
+                Prim::Cholesky
+                | Prim::SolveLower { .. }
+                | Prim::CumSum { .. }
+                | Prim::Sort
+                | Prim::Const { .. }
+                | Prim::Subset { .. } => {
                     let whole = self.value(array, env)?;
                     Ok(plain(self, whole))
                 }
@@ -114,6 +119,10 @@ impl Pull<'_, '_> {
                 Ok(self.op(Op::Stop, &[value]))
             }
             Stmt::Contract(c) if self.tainted.contains(&var) => self.contract_at(c, indices, env),
+            Stmt::Sample(s) if self.is_redrawn(var) => {
+                let whole = self.redrawn(s, position, env)?;
+                Ok(plain(self, whole))
+            }
             Stmt::Sample(_) => {
                 if let Some(&(site, k)) = self.site_of.get(&var) {
                     let whole = self.element(var, site, k, env)?;

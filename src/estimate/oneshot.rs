@@ -54,7 +54,12 @@ impl Deriver<'_> {
             let Some(path) = tree::find(&stmts, first_result(&site)) else { continue };
             let delegated = tree::has_samples(&site.form.stmts);
             let new = if delegated { self.evaluate_strategies(&site.form.stmts)? } else { Vec::new() };
-            replaced.extend(self.replace(&mut stmts, &path, site)?);
+            let (done, known) = self.replace(&mut stmts, &path, site)?;
+            replaced.extend(done);
+            // Forms of sites further on were evaluated before, on the sample itself.
+            for other in queue.iter_mut().chain(several.iter_mut()) {
+                substitute_form(&mut other.form, &known);
+            }
             // What the strategy samples itself stands where the site stood, with the same rest.
             for inner in new.into_iter().rev() {
                 if is_one_shot(&inner.form) {
@@ -77,16 +82,18 @@ impl Deriver<'_> {
         Ok(stmts)
     }
 
-    /// Puts the form's statements where the sample stood; returns what companions need, if there are any.
+    /// Puts the form's statements where the sample stood; returns what companions need, if there are any, and what stands for
+    /// the sample's names where they are gone.
     fn replace(
         &mut self,
         stmts: &mut Vec<Stmt>,
         path: &[(usize, usize)],
         site: Site,
-    ) -> Result<Option<Replaced>, Diagnostic> {
+    ) -> Result<(Option<Replaced>, Substitution), Diagnostic> {
         let Site { sample, form } = site;
         let mut new = form.stmts;
-        let Some(primal) = form.calls.iter().position(|c| c.primal.is_some()) else { return Ok(None) };
+        let mut known = Substitution::new();
+        let Some(primal) = form.calls.iter().position(|c| c.primal.is_some()) else { return Ok((None, known)) };
         let base = form.calls[primal].args.clone();
         let mut stopped = Vec::new();
         for (i, call) in form.calls.iter().enumerate() {
@@ -102,9 +109,9 @@ impl Deriver<'_> {
             stopped.push(Stopped { args, extents: call.extents.clone(), coefficient });
         }
         let values = if stopped.is_empty() {
-            let map: Substitution = sample.results.iter().copied().zip(base.iter().copied()).collect();
+            known = sample.results.iter().copied().zip(base.iter().copied()).collect();
             // Everywhere below the top list, so that what enclosing statements yield is included.
-            substitute(stmts, &map);
+            substitute(stmts, &known);
             Vec::new()
         } else {
             // The values keep the sample's names, so that only the continuation reads them.
@@ -122,7 +129,7 @@ impl Deriver<'_> {
         let list = region_at(stmts, path);
         let at = path.last().map_or(0, |p| p.0);
         list.splice(at..=at, new);
-        Ok((!stopped.is_empty()).then_some(Replaced { values, stopped, entry: sample.entry }))
+        Ok(((!stopped.is_empty()).then_some(Replaced { values, stopped, entry: sample.entry }), known))
     }
 
     /// Gives each term a variable of its own, defined in the list it stands in: a literal in a branch, or a variable from
@@ -417,7 +424,7 @@ impl Deriver<'_> {
         loops: &[Around],
         at: &[Atom],
     ) -> Result<Stmt, Diagnostic> {
-        let prepared = self.prepare_for_value(stmt.clone(), values, chosen, loops, at)?;
+        let prepared = self.prepare_for_value(stmt.clone(), values, chosen, loops, at, &HashMap::new())?;
         let Some(prepared) = prepared.into_iter().next() else { return Ok(stmt.clone()) };
         Ok(copy_stmt(&mut self.program, &prepared, map))
     }
@@ -429,7 +436,14 @@ impl Deriver<'_> {
         chosen: &[Atom],
         loops: &[Around],
         at: &[Atom],
+        kept: &HashMap<Var, Atom>,
     ) -> Result<Vec<Stmt>, Diagnostic> {
+        if let Stmt::Sample(s) = &stmt
+            && let Some(values) = s.results.iter().map(|r| kept.get(r).copied()).collect::<Option<Vec<_>>>()
+        {
+            // Sampled before the site, not by a one-shot strategy: the base run's value, which is still to be eliminated.
+            return Ok(s.results.iter().zip(values).map(|(&r, v)| self.named_copy(r, v)).collect());
+        }
         if let Stmt::Sample(s) = &stmt {
             let (mut new, drawn) = self.sites.plain_draw(&mut self.program, s)?;
             for (&result, &value) in s.results.iter().zip(&drawn) {
@@ -469,7 +483,7 @@ impl Deriver<'_> {
         for region in stmt.regions_mut() {
             let mut new = Vec::new();
             for inner in std::mem::take(&mut region.stmts) {
-                new.extend(self.prepare_for_value(inner, values, chosen, loops, at)?);
+                new.extend(self.prepare_for_value(inner, values, chosen, loops, at, kept)?);
             }
             region.stmts = new;
         }
@@ -495,9 +509,16 @@ impl Deriver<'_> {
             let exported: Vec<Atom> =
                 args.iter().map(|&a| tree::export(&mut self.program, &mut stmts, path, a)).collect();
             let first = path[0].0;
+            let mut before = Vec::new();
+            tree::each_sample(&stmts[first..], &mut |s| before.extend(s.results.iter().copied()));
+            let mut kept = HashMap::new();
+            for var in before.into_iter().filter(|v| !tainted.contains(v)) {
+                let Some(place) = tree::find(&stmts, var) else { continue };
+                kept.insert(var, tree::export(&mut self.program, &mut stmts, &place, var.into()));
+            }
             let mut body = Vec::new();
             for stmt in stmts[first..].to_vec().iter().filter(|s| stmt_is_tainted(s, tainted)) {
-                let prepared = self.prepare_for_value(stmt.clone(), &site.values, &exported, &[], &[])?;
+                let prepared = self.prepare_for_value(stmt.clone(), &site.values, &exported, &[], &[], &kept)?;
                 for p in prepared {
                     body.push(copy_stmt(&mut self.program, &p, &mut map));
                 }
@@ -509,7 +530,7 @@ impl Deriver<'_> {
         let first = path[0].0 + 1;
         let mut body = Vec::new();
         for stmt in stmts[first..].to_vec().iter().filter(|s| stmt_is_tainted(s, tainted)) {
-            let prepared = self.prepare_for_value(stmt.clone(), &[], &[], &[], &[])?;
+            let prepared = self.prepare_for_value(stmt.clone(), &[], &[], &[], &[], &HashMap::new())?;
             for p in prepared {
                 body.push(copy_stmt(&mut self.program, &p, &mut map));
             }
@@ -591,6 +612,20 @@ fn stmt_is_tainted(stmt: &Stmt, tainted: &HashSet<Var>) -> bool {
     let mut touched = false;
     stmt.each_atom(&mut |a| touched |= tree::is_tainted(tainted, a));
     touched || stmt.results().iter().any(|r| tainted.contains(r))
+}
+
+/// The same in what a strategy made of another site.
+fn substitute_form(form: &mut StrategyForm, map: &Substitution) {
+    let one = |a: &mut Atom| *a = subst(map, *a);
+    substitute(&mut form.stmts, map);
+    one(&mut form.constant);
+    for call in &mut form.calls {
+        call.args.iter_mut().chain(&mut call.primal).chain(&mut call.stopped).for_each(one);
+    }
+    for next in &mut form.next {
+        one(&mut next.constant);
+        next.coefficients.iter_mut().flatten().for_each(one);
+    }
 }
 
 /// Replaces operands in a list, in place.

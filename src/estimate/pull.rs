@@ -466,6 +466,7 @@ impl<'a, 'b> Pull<'a, 'b> {
                 self.push(Stmt::Draw(new));
                 Ok(result.into())
             }
+            Stmt::Sample(s) if self.is_redrawn(var) => self.redrawn(s, position, env),
             Stmt::Sample(_) => self.exported(var, &[], env),
             Stmt::If(i) => self.branch(i, env, |p, env, block| p.atom(block.results[position], env)),
             Stmt::For(f) => {
@@ -524,9 +525,15 @@ impl<'a, 'b> Pull<'a, 'b> {
             Some((stmt, position)) if !self.tainted.contains(&var) && !matches!(*stmt, Stmt::Sample(_)) => {
                 self.copy_whole(&stmt, position, env)?
             }
-            Some((stmt, _)) => match &*stmt {
+            Some((stmt, position)) => match &*stmt {
+                Stmt::Sample(s) if self.is_redrawn(var) => self.redrawn(s, position, env)?,
                 Stmt::Array {
-                    prim: prim @ (Prim::Cholesky | Prim::SolveLower { .. } | Prim::CumSum { .. } | Prim::Sort),
+                    prim:
+                        prim @ (Prim::Cholesky
+                        | Prim::SolveLower { .. }
+                        | Prim::CumSum { .. }
+                        | Prim::Sort
+                        | Prim::Const { .. }),
                     args,
                     ..
                 } => {

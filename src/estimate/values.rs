@@ -4,7 +4,7 @@
 use super::definitions::compound_indices;
 use super::pull::{CARRY_LIMIT, Element, Env, Interrupt, Pull, Pulled, fail, without_terms};
 use super::tree;
-use crate::ir::core::{Atom, Block, Collector, For, Stmt, Type, Var};
+use crate::ir::core::{Atom, Block, Collector, For, Sample, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, copy_stmt};
 use std::collections::HashSet;
@@ -72,6 +72,28 @@ impl Pull<'_, '_> {
         };
         self.depth = self.depth.saturating_sub(1);
         result
+    }
+
+    /// A sample that depends on the value which is overridden: its draw of the base run was another one.
+    pub(super) fn is_redrawn(&self, var: Var) -> bool {
+        self.overrides.is_some() && self.tainted.contains(&var)
+    }
+
+    /// A plain draw of a sample's distribution under `env`, at the counters of the base run.
+    pub(super) fn redrawn(&mut self, sample: &Sample, position: usize, env: &Env) -> Pulled<Atom> {
+        let mut new = sample.clone();
+        for a in &mut new.args {
+            *a = self.value(*a, env)?;
+        }
+        for (a, _) in &mut new.index {
+            *a = self.atom(*a, env)?;
+        }
+        let drawn = self.d.sites.plain_draw(&mut self.d.program, &new);
+        let (stmts, values) = drawn.map_err(|d| Interrupt::Fail(Box::new(d)))?;
+        for stmt in stmts {
+            self.push(stmt);
+        }
+        Ok(values.get(position).copied().unwrap_or(Atom::Real(0.0)))
     }
 
     /// A value that cannot be computed anew here, read from an array made visible by its own loops.

@@ -68,6 +68,12 @@ pub trait Bound: Send {
         next_state: &mut [f64],
     ) -> (f64, Status);
 
+    /// Steps after which each row of a subsampled plate was seen: the mean over so many steps, from a multiple of them on, is
+    /// that of all rows. 1 without such plates.
+    fn epoch(&self) -> usize {
+        1
+    }
+
     /// Number of unconstrained latents of the model, when the guide is derived; 0 if there is no path start.
     fn latent_len(&self) -> usize;
     /// log joint density of the model at unconstrained latents (log Jacobian included) and its gradient.

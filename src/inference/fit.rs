@@ -413,7 +413,7 @@ fn final_objective(trainer: &mut Trainer<'_>, line: usize, params: &[f64], endin
     while made < most {
         let count = (most - made).min(1000);
         values.extend(trainer.values(line, params, count));
-        made += count;
+        made += count.max(trainer.lines[line].bound.epoch());
         if values.is_empty() {
             break;
         }

@@ -125,10 +125,17 @@ impl<'a> Trainer<'a> {
         EVALUATION + first
     }
 
-    /// Values on `count` fresh streams; those that are not finite are left out.
+    /// Values on some `count` fresh streams; those that are not finite are left out. Where plates are subsampled, each is the
+    /// mean over an epoch, so that all rows count in it.
     pub(crate) fn values(&mut self, line: usize, params: &[f64], count: usize) -> Vec<f64> {
-        let first = self.fresh(count);
-        self.values_at(line, params, first, count).into_iter().filter(|v| v.is_finite()).collect()
+        let epoch = self.lines[line].bound.epoch();
+        let count = count.div_ceil(epoch) * epoch;
+        // An epoch begins at a multiple of its length.
+        let start = self.fresh(count + epoch - 1) as usize;
+        let first = u32::try_from(start.div_ceil(epoch) * epoch).unwrap_or(u32::MAX);
+        let values = self.values_at(line, params, first, count);
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / epoch as f64;
+        values.chunks(epoch).map(mean).filter(|v| v.is_finite()).collect()
     }
 
     fn values_at(&mut self, line: usize, params: &[f64], first: u32, count: usize) -> Vec<f64> {

@@ -222,6 +222,9 @@ pub enum Prim {
     Fill { shape: Vec<usize> },
     /// A constant array, row-major (ints and bools as their value).
     Const { data: std::sync::Arc<[f64]>, ty: Type },
+    /// `() -> int[take]`: distinct members of `0..of`, a function of (seed, step, plate) alone. Steps go through a permutation of
+    /// `0..of`, `take` at a time, then through the next one. Never in `setup`.
+    Subset { of: usize, take: usize, plate: u32 },
 }
 
 /// A native random primitive: a scalar that is a function of (seed, step, site, index).
@@ -229,7 +232,7 @@ pub enum Prim {
 pub struct Draw {
     pub result: Var,
     pub noise: Noise,
-    /// `Gamma` has its shape as operand; the others none.
+    /// As many reals as [`Noise::operands`].
     pub args: Vec<Atom>,
     /// Site and draw number, given by the specialiser.
     pub site: u32,
@@ -248,8 +251,41 @@ pub enum Noise {
     Uniform,
     /// -log of a uniform.
     Exponential,
-    /// Shape given, scale 1; by rejection with the counter's attempt field.
-    Gamma,
+    /// Logarithm of a gamma variate of scale 1; operand: its shape. In logarithms since small shapes underflow.
+    LogGamma,
+    /// A count as a real; operand: its mean.
+    Poisson,
+    /// A count as a real; operands: trials (a whole number) and the probability of success.
+    Binomial,
+}
+
+impl Noise {
+    /// Every primitive, with its name in Core's text form.
+    pub const ALL: [(Noise, &'static str); 6] = [
+        (Noise::Normal, "normal"),
+        (Noise::Uniform, "uniform"),
+        (Noise::Exponential, "exponential"),
+        (Noise::LogGamma, "log_gamma"),
+        (Noise::Poisson, "poisson"),
+        (Noise::Binomial, "binomial"),
+    ];
+
+    pub fn operands(self) -> usize {
+        match self {
+            Noise::Normal | Noise::Uniform | Noise::Exponential => 0,
+            Noise::LogGamma | Noise::Poisson => 1,
+            Noise::Binomial => 2,
+        }
+    }
+
+    /// Whether the draw is a smooth function of its operands (with the counter held).
+    pub fn is_smooth(self) -> bool {
+        self == Noise::LogGamma
+    }
+
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(noise, _)| *noise == self).map_or("", |(_, name)| name)
+    }
 }
 
 /// `r… = sample#site d(…) by s(…)`: only in Core with sites. `entry` is a key into the table of distribution and

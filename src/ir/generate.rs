@@ -162,7 +162,8 @@ impl Generator {
 
     /// Adds a statement; its real results depend on the parameters if anything it reads does.
     fn push(&mut self, stmt: Stmt) {
-        let depends = stmt.free_vars().iter().any(|v| self.depends[v.0 as usize]) && !matches!(stmt, Stmt::Draw(_));
+        let jumps = matches!(&stmt, Stmt::Draw(d) if !d.noise.is_smooth());
+        let depends = stmt.free_vars().iter().any(|v| self.depends[v.0 as usize]) && !jumps;
         for v in stmt.results() {
             self.depends[v.0 as usize] = depends && self.program.ty(v).scalar == Scalar::Real;
         }

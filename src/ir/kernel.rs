@@ -26,7 +26,17 @@ pub fn kernel(op: Op) -> Option<Kernel> {
         Op::LogNormalCdf => Some(Kernel::LogNormalCdf),
         Op::GammaP => Some(Kernel::GammaP),
         Op::GammaPDa => Some(Kernel::GammaPDa),
+        Op::LogGammaDa => Some(Kernel::LogGammaDa),
+        Op::GammaPInv => Some(Kernel::GammaPInv),
         Op::BetaInc => Some(Kernel::BetaInc),
+        Op::BetaIncDa => Some(Kernel::BetaIncDa),
+        Op::BetaIncInv => Some(Kernel::BetaIncInv),
+        Op::VonMisesCdf => Some(Kernel::VonMisesCdf),
+        Op::VonMisesQuantile => Some(Kernel::VonMisesQuantile),
+        Op::VonMisesDk => Some(Kernel::VonMisesDk),
+        Op::LogBesselI0 => Some(Kernel::LogBesselI0),
+        Op::BesselRatio => Some(Kernel::BesselRatio),
+        Op::OwensT => Some(Kernel::OwensT),
         Op::Neg
         | Op::Add
         | Op::Sub

@@ -89,8 +89,28 @@ ops! {
     GammaP "gamma_p" (Real, Real) -> Real;
     /// d P(a, x) / d a.
     GammaPDa "gamma_p_da" (Real, Real) -> Real;
+    /// Derivative in the shape of a draw's logarithm: operands (shape, log of the draw).
+    LogGammaDa "log_gamma_da" (Real, Real) -> Real;
+    /// Inverse of P(a, x) in x: operands (a, p).
+    GammaPInv "gamma_p_inv" (Real, Real) -> Real;
     /// Regularised incomplete beta function I_x(a, b): operands (a, b, x).
     BetaInc "beta_inc" (Real, Real, Real) -> Real;
+    /// d I_x(a, b) / d a.
+    BetaIncDa "beta_inc_da" (Real, Real, Real) -> Real;
+    /// Inverse of I_x(a, b) in x: operands (a, b, p).
+    BetaIncInv "beta_inc_inv" (Real, Real, Real) -> Real;
+    /// Distribution function of von Mises' distribution around 0: operands (concentration, x).
+    VonMisesCdf "von_mises_cdf" (Real, Real) -> Real;
+    /// Its inverse on [-π, π]: operands (concentration, u).
+    VonMisesQuantile "von_mises_quantile" (Real, Real) -> Real;
+    /// Derivative of that in the concentration: operands (concentration, x).
+    VonMisesDk "von_mises_dk" (Real, Real) -> Real;
+    /// log I0(a), modified Bessel function.
+    LogBesselI0 "log_bessel_i0" (Real) -> Real;
+    /// I1(a) / I0(a).
+    BesselRatio "bessel_ratio" (Real) -> Real;
+    /// Owen's T(h, a).
+    OwensT "owens_t" (Real, Real) -> Real;
     Floor "floor" (Real) -> Real;
     /// Halves to the even number.
     Round "round" (Real) -> Real;

@@ -6,8 +6,8 @@
 //! `(v.3: real) = for i.4<8 strip 0 { … } yield sum %9`.
 
 use super::core::{
-    Atom, Block, Collector, Contract, ContractKind, Draw, For, If, Loop, Noise, Prim, Program, Role, Sample, Scalar,
-    Stmt, Type, Var,
+    Atom, Block, Collector, Contract, ContractKind, Draw, For, If, Loop, Prim, Program, Role, Sample, Scalar, Stmt,
+    Type, Var,
 };
 use super::validate::prim_name;
 use std::fmt::Write as _;
@@ -300,12 +300,7 @@ impl Printer<'_> {
     }
 
     fn draw(&mut self, d: &Draw) -> String {
-        let noise = match d.noise {
-            Noise::Normal => "normal",
-            Noise::Uniform => "uniform",
-            Noise::Exponential => "exponential",
-            Noise::Gamma => "gamma",
-        };
+        let noise = d.noise.name();
         let args = self.atoms(&d.args);
         let index = self.index(&d.index);
         let mirror = d.mirror.map_or(String::new(), |m| format!(" mirror {}", self.atom(m)));
@@ -328,6 +323,7 @@ fn prim_attributes(prim: &Prim) -> String {
         Prim::Cholesky | Prim::SolveLower { .. } | Prim::CumSum { .. } | Prim::Stack | Prim::Sort => String::new(),
         Prim::Concat { axis } => format!("[{axis}]"),
         Prim::Reshape { shape } | Prim::Fill { shape } => extents(shape),
+        Prim::Subset { of, take, plate } => format!("[{of}, {take}, {plate}]"),
         Prim::Const { data, ty } => {
             let list: Vec<String> = data
                 .iter()

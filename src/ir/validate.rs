@@ -497,6 +497,12 @@ impl<'a> Validator<'a> {
                 }
                 Some(ty.clone())
             }
+            (&Prim::Subset { of, take, .. }, []) if take <= of => {
+                if self.in_setup {
+                    self.error("subset stands in setup".to_owned());
+                }
+                Some(Type { scalar: Scalar::Int, shape: vec![take] })
+            }
             _ => wrong(self),
         }
     }
@@ -506,7 +512,7 @@ impl<'a> Validator<'a> {
             self.error("draw stands in setup".to_owned());
         }
         let types = self.atoms(&d.args, "draw");
-        let count = usize::from(d.noise == Noise::Gamma);
+        let count = d.noise.operands();
         if types.len() != count {
             self.error(format!("draw has {} operands, not {count}", types.len()));
         }
@@ -588,5 +594,6 @@ pub fn prim_name(prim: &Prim) -> &'static str {
         Prim::Sort => "sort",
         Prim::Fill { .. } => "fill",
         Prim::Const { .. } => "const",
+        Prim::Subset { .. } => "subset",
     }
 }

@@ -190,6 +190,13 @@ pub enum Linear {
         a: Place,
         result: Place,
     },
+    /// Members of `0..of` for this step.
+    Subset {
+        of: usize,
+        take: usize,
+        plate: u32,
+        result: Place,
+    },
     RowsDot {
         rows: Operand,
         d: usize,

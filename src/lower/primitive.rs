@@ -22,6 +22,11 @@ impl Lowerer {
                 self.nests.constants.push((usize::try_from(place.offset).unwrap_or(0), words));
                 self.set_array(result, place);
             }
+            &Prim::Subset { of, take, plate } => {
+                let place = self.result_slot(result, size);
+                self.nodes.push(Node::Linear(Linear::Subset { of, take, plate, result: place.clone() }));
+                self.set_array(result, place);
+            }
             Prim::Fill { .. } => {
                 let value = self.operand(args[0]);
                 let place = self.result_slot(result, size);

@@ -360,6 +360,6 @@ pub(super) fn mirrored(noise: Noise) -> Option<(Op, &'static [Operand])> {
     match noise {
         Noise::Normal => Some((Op::Neg, &[])),
         Noise::Uniform => Some((Op::Sub, ONE)),
-        Noise::Exponential | Noise::Gamma => None,
+        Noise::Exponential | Noise::LogGamma | Noise::Poisson | Noise::Binomial => None,
     }
 }

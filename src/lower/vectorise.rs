@@ -114,7 +114,7 @@ fn supported(stmt: &Stmt, varying: &HashSet<Var>) -> bool {
         Stmt::Contract(c) => matches!(c.kind, None | Some(ContractKind::Loops)),
         Stmt::Array { prim, .. } => match prim {
             Prim::Stack | Prim::Concat { .. } | Prim::Reshape { .. } | Prim::Fill { .. } | Prim::CumSum { .. } => true,
-            Prim::Cholesky | Prim::SolveLower { .. } | Prim::Sort | Prim::Const { .. } => false,
+            Prim::Cholesky | Prim::SolveLower { .. } | Prim::Sort | Prim::Const { .. } | Prim::Subset { .. } => false,
         },
         Stmt::Sample(_) | Stmt::Term(_) => false,
     }
@@ -124,7 +124,8 @@ fn supported(stmt: &Stmt, varying: &HashSet<Var>) -> bool {
 pub(super) fn statement_varies(stmt: &Stmt, varying: &HashSet<Var>) -> bool {
     match stmt {
         Stmt::Check { ok, .. } => varies(*ok, varying),
-        _ => stmt.results().iter().any(|v| varying.contains(v)),
+        // A branch or loop of checks alone has no results.
+        _ => stmt.results().iter().chain(&stmt.free_vars()).any(|v| varying.contains(v)),
     }
 }
 

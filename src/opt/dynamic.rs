@@ -1,7 +1,7 @@
 //! What changes from step to step: parameters, tuned parameters, states, draws, and all that depends on them. The rest
 //! depends on data and on loop indices alone and may leave the step.
 
-use crate::ir::core::{Block, Collector, Program, Role, Stmt, Var};
+use crate::ir::core::{Block, Collector, Prim, Program, Role, Stmt, Var};
 use std::collections::HashSet;
 
 /// All variables of the program that depend on more than data and loop indices.
@@ -24,6 +24,7 @@ fn stmt(s: &Stmt, dynamic: &mut HashSet<Var>) {
         Stmt::Draw(d) => {
             dynamic.insert(d.result);
         }
+        Stmt::Array { results, prim: Prim::Subset { .. }, .. } => dynamic.extend(results),
         Stmt::Sample(x) => dynamic.extend(&x.results),
         Stmt::For(f) => {
             region(&f.body.stmts, dynamic);

@@ -103,7 +103,7 @@ impl Simplify<'_> {
                 args.extend(places.into_iter().rev());
                 Some(Reduced::Op(Op::Read, args))
             }
-            Prim::Cholesky | Prim::SolveLower { .. } | Prim::CumSum { .. } | Prim::Sort => None,
+            Prim::Cholesky | Prim::SolveLower { .. } | Prim::CumSum { .. } | Prim::Sort | Prim::Subset { .. } => None,
         }
     }
 

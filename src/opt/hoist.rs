@@ -6,7 +6,7 @@
 
 use super::dynamic::dynamic_vars;
 use crate::ir::builder::Builder;
-use crate::ir::core::{Atom, Block, Collector, For, Program, Scalar, Stmt, Type, Var};
+use crate::ir::core::{Atom, Block, Collector, For, Prim, Program, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, copy_stmts};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -83,7 +83,7 @@ pub fn outward(mut program: Program) -> Program {
 }
 
 fn draws(stmt: &Stmt) -> bool {
-    matches!(stmt, Stmt::Draw(_) | Stmt::Sample(_) | Stmt::Term(_))
+    matches!(stmt, Stmt::Draw(_) | Stmt::Sample(_) | Stmt::Term(_) | Stmt::Array { prim: Prim::Subset { .. }, .. })
         || stmt.regions().iter().any(|b| b.stmts.iter().any(draws))
 }
 
@@ -356,6 +356,16 @@ pub(super) fn weight(op: Op) -> usize {
         | Op::LogNormalCdf
         | Op::GammaP
         | Op::GammaPDa
+        | Op::LogGammaDa
+        | Op::GammaPInv
+        | Op::BetaIncDa
+        | Op::BetaIncInv
+        | Op::VonMisesCdf
+        | Op::VonMisesQuantile
+        | Op::VonMisesDk
+        | Op::LogBesselI0
+        | Op::BesselRatio
+        | Op::OwensT
         | Op::BetaInc => 30,
         Op::Read => 0,
         Op::IDiv | Op::IMod => 2,

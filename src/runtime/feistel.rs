@@ -1,6 +1,8 @@
 //! A counter-based permutation of `0..n`: a Feistel network of 8 rounds on the smallest even number of bits that
 //! holds n, with cycle walking. Stateless: position `i` of epoch `e` is a function of (seed, e, i).
 
+use super::executable::Stream;
+
 /// A permutation of `0..len`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permutation {
@@ -60,6 +62,22 @@ impl Permutation {
     }
 }
 
+/// Distinct members of `0..of` for a step, as many as `out` holds: the next part of a permutation that steps go through,
+/// then of the next one. Where `out.len()` divides `of` every member comes once in `of / out.len()` steps; else the last
+/// `of % out.len()` of each permutation are left out. Each set is uniform among the subsets of its size.
+pub fn subset(stream: Stream, plate: u32, of: u64, out: &mut [i64]) {
+    let take = out.len() as u64;
+    if take == 0 {
+        return;
+    }
+    let steps = (of / take).max(1);
+    let (epoch, part) = (u64::from(stream.step) / steps, u64::from(stream.step) % steps);
+    let permutation = Permutation::new(of, stream.seed ^ mix(u64::from(plate) + 1), epoch);
+    for (position, member) in (part * take..).zip(out) {
+        *member = permutation.at(position).cast_signed();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +94,42 @@ mod tests {
         }
         let p = Permutation::new(u64::MAX, 1, 2);
         assert_ne!(p.at(5), p.at(6));
+    }
+
+    #[test]
+    fn steps_go_through_all_members() {
+        for (of, take) in [(12u64, 4), (10, 3), (7, 7), (1000, 1)] {
+            let steps = of / take as u64;
+            let mut first = Vec::new();
+            for epoch in 0..3 {
+                let mut seen = Vec::new();
+                for part in 0..steps {
+                    let step = u32::try_from(epoch * steps + part).unwrap_or(0);
+                    let mut out = vec![-1; take];
+                    subset(Stream { seed: 5, step }, 0, of, &mut out);
+                    seen.extend(out);
+                }
+                assert!(seen.iter().all(|&m| (0..of.cast_signed()).contains(&m)));
+                let mut sorted = seen.clone();
+                sorted.sort_unstable();
+                sorted.dedup();
+                assert_eq!(sorted.len(), seen.len(), "each member at most once in an epoch");
+                if epoch == 0 {
+                    first = seen;
+                } else if of > 10 {
+                    assert_ne!(first, seen);
+                }
+            }
+            let set = |plate, seed| {
+                let mut out = vec![0; take];
+                subset(Stream { seed, step: 1 }, plate, of, &mut out);
+                out
+            };
+            if of == 1000 {
+                assert_ne!(set(0, 5), set(1, 5));
+                assert_ne!(set(0, 5), set(0, 6));
+            }
+        }
     }
 
     #[test]

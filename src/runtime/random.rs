@@ -4,13 +4,14 @@
 //! Key = seed. Counter = (index low 32; index high 16 | attempt 16; site 32; step 32). One block of 128 bits holds two
 //! numbers: normals and uniforms of index `i` are member `i & 1` of block `i >> 1`. Normals are Box–Muller's pair;
 //! uniforms are odd multiples of 2^-53, so never 0 or 1 and symmetric about 1/2; exponentials are -log of a uniform.
-//! Gamma variates reject (Marsaglia and Tsang 2000), one block per attempt, block index = index.
+//! What rejects ([`rejection`]) takes one block per attempt, block index = index.
 //!
 //! Strips give bit for bit what the scalar functions give. A site is drawn from by one kind of noise only.
 
+mod rejection;
+
 use super::executable::Stream;
-use super::kernel::elementary::{exp, log, polynomial};
-use super::kernel::normal::normal_quantile;
+use super::kernel::elementary::{log, polynomial};
 use super::level::leveled;
 
 const MULTIPLIER_0: u64 = 0xD251_1F53;
@@ -18,8 +19,6 @@ const MULTIPLIER_1: u64 = 0xCD9E_8D57;
 const WEYL_0: u32 = 0x9E37_79B9;
 const WEYL_1: u32 = 0xBB67_AE85;
 const LOW: u64 = 0xFFFF_FFFF;
-/// Attempt number of the uniform that boosts a gamma variate of shape below one.
-const BOOST: u64 = 0xFFFF;
 
 /// One round of Philox4x32 on words that stand in the low halves.
 #[inline(always)]
@@ -131,40 +130,6 @@ fn exponential_at<const F: bool>(stream: Stream, site: u32, index: u64) -> f64 {
     -log::<F>(uniform_at(stream, site, index))
 }
 
-/// Shape > 0, scale 1; NaN outside.
-#[inline(always)]
-fn gamma_at<const F: bool>(stream: Stream, site: u32, index: u64, shape: f64) -> f64 {
-    if !(shape > 0.0 && shape < f64::INFINITY) {
-        return f64::NAN;
-    }
-    let raised = if shape < 1.0 { shape + 1.0 } else { shape };
-    let d = raised - 1.0 / 3.0;
-    let c = 1.0 / (9.0 * d).sqrt();
-    let mut attempt = 0;
-    let value = loop {
-        let (first, second) = block(stream, site, index, attempt);
-        let x = normal_quantile::<F>(unit(first));
-        let v = 1.0 + c * x;
-        if v > 0.0 {
-            let v = v * v * v;
-            if log::<F>(unit(second)) < 0.5 * x * x + d * (1.0 - v + log::<F>(v)) {
-                break d * v;
-            }
-        }
-        attempt += 1;
-        if attempt == BOOST {
-            // Of probability below 0.05^65535.
-            break d;
-        }
-    };
-    if shape < 1.0 {
-        let (word, _) = block(stream, site, index, BOOST);
-        value * exp::<F>(log::<F>(unit(word)) / shape)
-    } else {
-        value
-    }
-}
-
 leveled! {
     /// A standard normal.
     pub fn normal(stream: Stream, site: u32, index: u64) -> f64 {
@@ -184,12 +149,7 @@ leveled! {
     }
 }
 
-leveled! {
-    /// A gamma variate of scale 1; NaN unless `0 < shape < inf`.
-    pub fn gamma(stream: Stream, site: u32, index: u64, shape: f64) -> f64 {
-        gamma_at::<FUSED>(stream, site, index, shape)
-    }
-}
+pub use rejection::{binomial, log_gamma, poisson};
 
 /// Blocks computed at a time in a strip, and in the last or only part of a strip that is short.
 const BATCH: usize = 32;
@@ -303,15 +263,6 @@ leveled! {
 }
 
 leveled! {
-    /// Gamma variates of the indices `first_index..`, a shape each.
-    pub fn gamma_strip(stream: Stream, site: u32, first_index: u64, shapes: &[f64], out: &mut [f64]) {
-        for (i, (v, &shape)) in out.iter_mut().zip(shapes).enumerate() {
-            *v = gamma_at::<FUSED>(stream, site, first_index + i as u64, shape);
-        }
-    }
-}
-
-leveled! {
     /// Normals of the given indices.
     pub fn normal_gather(stream: Stream, site: u32, indices: &[u64], out: &mut [f64]) {
         let n = out.len().min(indices.len());
@@ -370,7 +321,6 @@ pub mod entry {
     use super::Stream;
 
     pub type Strided = unsafe extern "C" fn(u64, u32, u32, u64, u64, *mut f64, usize);
-    pub type GammaStrided = unsafe extern "C" fn(u64, u32, u32, u64, u64, *const f64, *mut f64, usize);
 
     macro_rules! strided {
         ($name:ident, $strip:ident, $strided:ident) => {
@@ -399,28 +349,6 @@ pub mod entry {
     strided!(normal, normal_strip, normal_strided);
     strided!(uniform, uniform_strip, uniform_strided);
     strided!(exponential, exponential_strip, exponential_strided);
-
-    /// As the others, with a shape per element; `out` may be `shapes`.
-    ///
-    /// # Safety
-    /// `shapes` and `out` have `n` elements.
-    pub unsafe extern "C" fn gamma(
-        seed: u64,
-        step: u32,
-        site: u32,
-        first: u64,
-        stride: u64,
-        shapes: *const f64,
-        out: *mut f64,
-        n: usize,
-    ) {
-        let stream = Stream { seed, step };
-        for k in 0..n {
-            let index = first.wrapping_add(stride.wrapping_mul(k as u64));
-            // SAFETY: k < n.
-            unsafe { *out.add(k) = super::gamma(stream, site, index, *shapes.add(k)) };
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! A piece's index is a literal, the index of an open loop, or, once the loop is closed, a range.
 
 use super::array::Index;
+use super::clause::Clause;
 use super::generative::Mode;
 use super::machine::{Fail, Machine, R, refuse};
 use super::value::{Array, Env, Repr, Value};
@@ -61,6 +62,10 @@ impl<'a> Machine<'a> {
             return false;
         }
         let Some(frame) = self.frame_of(env).map(|k| &self.frames[k]) else { return false };
+        let result = returned(name);
+        if frame.pieces.iter().any(|(k, _)| k.name == result) || frame.windows.iter().any(|w| w.name == result) {
+            return true;
+        }
         match &frame.mode {
             Mode::Density(trace) => frame.sampled.iter().any(|n| n == name) && trace.field(name).is_some(),
             Mode::Simulate | Mode::Draw => {
@@ -88,6 +93,9 @@ impl<'a> Machine<'a> {
 
     pub(super) fn add_piece(&mut self, name: &str, indices: &[Atom], value: Value<'a>, span: Span) -> R<()> {
         let dims: Vec<Dim> = indices.iter().map(|&a| Dim::At(a)).collect();
+        if self.open.iter().any(|o| o.plate) && !self.local_addresses.iter().any(|n| n == name) {
+            self.local_addresses.push(name.to_owned());
+        }
         let key = PieceKey { name: name.to_owned(), dims, order: Vec::new() };
         let Some(f) = self.frames.last_mut() else {
             return refuse(span, "an address outside a generative function");
@@ -103,12 +111,23 @@ impl<'a> Machine<'a> {
         a == b || self.affine(a) == self.affine(b)
     }
 
+    /// Under what name pieces are kept of what reading `name` gives: for a child, its results.
+    fn piece_name(&self, k: usize, name: &str) -> String {
+        let result = returned(name);
+        let frame = &self.frames[k];
+        let child = frame.pieces.iter().any(|(k, _)| k.name == result) || frame.windows.iter().any(|w| w.name == result);
+        if child { result } else { name.to_owned() }
+    }
+
     /// The whole value of an address.
     pub(super) fn address_value(&mut self, name: &str, env: &Env<'a>, span: Span) -> R<Value<'a>> {
         let Some(k) = self.frame_of(env) else {
             return refuse(span, format!("`{name}` has no value here"));
         };
-        if let Mode::Density(trace) = &self.frames[k].mode {
+        let name = &self.piece_name(k, name);
+        if let Mode::Density(trace) = &self.frames[k].mode
+            && !is_returned(name)
+        {
             return match trace.field(name) {
                 Some(v) => Ok(v.clone()),
                 None => refuse(span, format!("the trace has no `{name}`")),
@@ -122,7 +141,10 @@ impl<'a> Machine<'a> {
         let Some(k) = self.frame_of(env) else {
             return refuse(span, format!("`{name}` has no value here"));
         };
-        if let Mode::Density(trace) = &self.frames[k].mode {
+        let name = &self.piece_name(k, name);
+        if let Mode::Density(trace) = &self.frames[k].mode
+            && !is_returned(name)
+        {
             return match trace.field(name).cloned() {
                 Some(v) => self.index(&v, at, span),
                 None => refuse(span, format!("the trace has no `{name}`")),
@@ -237,7 +259,7 @@ impl<'a> Machine<'a> {
         // While a loop around still samples the address, only what is proved to lie in the pieces at hand is read from
         // them; afterwards they are all there is.
         let frame = self.frames[k].id;
-        let growing = self.open.iter().any(|o| o.frame == frame && o.samples.contains(&name));
+        let growing = self.open.iter().any(|o| o.frame == frame && o.samples.contains(&name.trim_end_matches(RETURNED)));
         for (axis, &p) in kept.iter().enumerate() {
             if !growing {
                 break;
@@ -278,7 +300,7 @@ impl<'a> Machine<'a> {
         let Some(k) = self.frames.len().checked_sub(1) else { return Ok(Vec::new()) };
         let mut names: Vec<String> = Vec::new();
         for (key, _) in &self.frames[k].pieces {
-            if !names.contains(&key.name) {
+            if !names.contains(&key.name) && !is_returned(&key.name) {
                 names.push(key.name.clone());
             }
         }
@@ -319,6 +341,13 @@ impl<'a> Machine<'a> {
         {
             return Ok(value.clone());
         }
+        if let [(key, value)] = pieces.as_slice()
+            && key.dims.iter().all(|d| matches!(d, Dim::Range { from: 0, .. }))
+            && key.order.len() == rank
+            && let Value::Array(Array { repr: Repr::Rows { .. }, .. }) = value
+        {
+            return self.sorted_rows(key, value, span);
+        }
         if rank == 1 && pieces.iter().all(|(k, _)| matches!(k.dims[0], Dim::At(_))) {
             pieces.sort_by_key(|(k, _)| k.dims[0].interval());
             for (i, (k, _)) in pieces.iter().enumerate() {
@@ -338,6 +367,42 @@ impl<'a> Machine<'a> {
             full.push((intervals, value));
         }
         self.join_axis(name, full, 0, rank, span)
+    }
+
+    /// An array by rows with its leading axes in the order of the address' dimensions.
+    fn sorted_rows(&mut self, key: &PieceKey, value: &Value<'a>, span: Span) -> R<Value<'a>> {
+        let Value::Array(Array { repr: Repr::Rows { base, axes }, .. }) = value else { return Ok(value.clone()) };
+        let ty = self.program.atom_type(*base);
+        let intervals: Vec<(i64, usize)> = ty.shape[..key.order.len()].iter().map(|&n| (0, n)).collect();
+        let inner = Value::core(*base, ty.scalar, ty.shape);
+        let mut sorted = self.full_rank(key, &inner, &intervals, span)?;
+        for (axis, plate) in axes.iter().enumerate() {
+            let to = key.order.get(axis).copied().unwrap_or(axis);
+            if let Some(plate) = plate.and_then(|id| self.plates.get(&id).cloned()) {
+                sorted = self.mark_rows(&sorted, to, &plate);
+            }
+        }
+        Ok(sorted)
+    }
+
+    /// Refuses a trace that has elements which the function does not score, or lacks some that it does.
+    pub(super) fn covers(&mut self, trace: &Value<'a>, span: Span) -> R<()> {
+        let Some(frame) = self.frames.last() else { return Ok(()) };
+        let mut names: Vec<String> = frame.pieces.iter().map(|(k, _)| k.name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names.iter().filter(|n| !is_returned(n)) {
+            let Some(shape) = trace.field(name).and_then(leading_shape) else { continue };
+            let all: Option<Vec<Vec<(i64, usize)>>> = frame
+                .pieces
+                .iter()
+                .filter(|(k, _)| k.name == *name)
+                .map(|(k, _)| k.dims.iter().map(|d| d.interval()).collect())
+                .collect();
+            let Some(all) = all else { continue };
+            tiles(name, &all, &shape, span)?;
+        }
+        Ok(())
     }
 
     /// The value with one axis per dimension, in their order.
@@ -441,15 +506,17 @@ impl<'a> Machine<'a> {
     pub(super) fn close_pieces(
         &mut self,
         pieces: Vec<(PieceKey, Value<'a>)>,
+        clauses: &[Clause<'a>],
         indices: &[(Var, usize)],
         atoms: &mut dyn Iterator<Item = Atom>,
         span: Span,
     ) -> R<()> {
         for (mut key, value) in pieces {
-            let value = self.rebuild(&value, atoms);
+            let mut value = self.rebuild(&value, atoms);
             let mut order = Vec::new();
-            for &(var, len) in indices {
-                let position = key.dims.iter().position(|d| matches!(d, Dim::At(a) if self.affine(*a).0 == Some(var)));
+            for (axis, (&(var, len), clause)) in indices.iter().zip(clauses).enumerate() {
+                let position =
+                    key.dims.iter().position(|d| matches!(d, Dim::At(a) if self.is_index_of(*a, clause, var)));
                 let Some(p) = position else {
                     return Err(Diagnostic::error(
                         "E0390",
@@ -459,7 +526,10 @@ impl<'a> Machine<'a> {
                     .fix(format!("give it the loop's index: `{}[i]`", key.name))
                     .into());
                 };
-                if let Dim::At(a) = key.dims[p] {
+                if let Some(plate) = clause.plate.as_deref().filter(|_| clause.is_subsampled()) {
+                    key.dims[p] = Dim::Range { from: plate.from, len: plate.of };
+                    value = self.mark_rows(&value, axis, plate);
+                } else if let Dim::At(a) = key.dims[p] {
                     key.dims[p] = Dim::Range { from: self.affine(a).1, len };
                 }
                 order.push(p);
@@ -472,6 +542,63 @@ impl<'a> Machine<'a> {
         }
         Ok(())
     }
+}
+
+/// The name under which it is kept whether an address is present, where reports ask for it.
+pub(super) fn present(name: &str) -> String {
+    format!("{name}?")
+}
+
+/// Marks the name under which the results of a child are kept beside its addresses.
+const RETURNED: &str = "()";
+
+pub(super) fn returned(name: &str) -> String {
+    if is_returned(name) { name.to_owned() } else { format!("{name}{RETURNED}") }
+}
+
+fn is_returned(name: &str) -> bool {
+    name.ends_with(RETURNED)
+}
+
+/// The axes of an array; of a record of arrays, those of its first array.
+fn leading_shape(value: &Value<'_>) -> Option<Vec<usize>> {
+    match value {
+        Value::Record(fields) => fields.iter().find_map(|(_, v)| leading_shape(v)),
+        Value::Tuple(items) => items.iter().find_map(leading_shape),
+        Value::Array(a) => Some(a.shape.clone()),
+        _ => None,
+    }
+}
+
+/// The pieces must cover each axis once, from 0 to its extent.
+fn tiles(name: &str, pieces: &[Vec<(i64, usize)>], shape: &[usize], span: Span) -> R<()> {
+    let Some(first) = pieces.first() else { return Ok(()) };
+    let (Some(_), Some((&extent, rest))) = (first.first(), shape.split_first()) else { return Ok(()) };
+    let mut intervals: Vec<(i64, usize)> = pieces.iter().map(|p| p[0]).filter(|i| i.1 > 0).collect();
+    intervals.sort_unstable();
+    intervals.dedup();
+    let mut end = 0;
+    for &(from, len) in &intervals {
+        if from != end {
+            return uncovered(name, end.min(from), from < end, span);
+        }
+        end = from + len as i64;
+        let inner: Vec<Vec<(i64, usize)>> =
+            pieces.iter().filter(|p| p[0] == (from, len)).map(|p| p[1..].to_vec()).collect();
+        tiles(name, &inner, rest, span)?;
+    }
+    if end != extent as i64 {
+        return uncovered(name, end.min(extent as i64), end > extent as i64, span);
+    }
+    Ok(())
+}
+
+fn uncovered<T>(name: &str, at: i64, twice: bool, span: Span) -> R<T> {
+    let what = if twice { "more than once, or beyond the trace's" } else { "nowhere" };
+    Err(Diagnostic::error("E0390", span, format!("element {at} of address `{name}` is sampled {what}"))
+        .note("the pieces of an address, such as the groups `start[g]..start[g + 1]`, must cover 0..n once")
+        .fix("mend the data that bound the loops, or the loops")
+        .into())
 }
 
 fn gap<T>(name: &str, span: Span) -> R<T> {

@@ -3,8 +3,10 @@
 use super::machine::{Fail, Machine, R, UNKNOWN, refuse};
 use super::value::{Array, Known, Repr, Value, ViewAxis};
 use crate::base::source::Span;
-use crate::ir::core::{Atom, Collector, Prim, Scalar, Stmt, Type};
+use crate::diagnostic::Diagnostic;
+use crate::ir::core::{Atom, Collector, Prim, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;
+use crate::types::program::ItemId;
 
 /// One index of an indexing expression.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,10 @@ impl<'a> Machine<'a> {
             Repr::View { base, axes } => {
                 let full = self.view_indices(axes, indices);
                 Ok(self.read(*base, &full))
+            }
+            Repr::Rows { base, axes } => {
+                let at = self.row_indices(axes, indices, Span::default())?;
+                Ok(self.read(*base, &at))
             }
             Repr::Known(k) => {
                 let mut flat = 0usize;
@@ -118,6 +124,19 @@ impl<'a> Machine<'a> {
                 }
                 _ => self.index(&range_array(*from, *to), indices, span),
             },
+            Value::List(items) => match indices {
+                [Index::At(Atom::Int(i))] => match usize::try_from(*i).ok().and_then(|i| items.get(i)) {
+                    Some(item) => Ok(item.clone()),
+                    None => self.out_of_bounds(span, *i, items.len()),
+                },
+                [Index::At(Atom::Var(_))] if !self.open.is_empty() => {
+                    let index = self.open.last().map_or(Var(0), |o| o.index);
+                    let reason =
+                        Diagnostic::error("E0390", span, "the index of a list must be known when data are bound");
+                    Err(Fail::Unroll { index, reason: Box::new(reason) })
+                }
+                _ => refuse(span, "the index of a list must be known when data are bound"),
+            },
             other => refuse(span, format!("{} can't be indexed", other.kind())),
         }
     }
@@ -144,7 +163,14 @@ impl<'a> Machine<'a> {
             && let Some(atoms) =
                 indices.iter().map(|i| if let Index::At(a) = i { Some(*a) } else { None }).collect::<Option<Vec<_>>>()
         {
+            if let Repr::Rows { base, axes } = &array.repr {
+                let at = self.row_indices(axes, &atoms, span)?;
+                return Ok(Value::Scalar(self.read(*base, &at)));
+            }
             return Ok(Value::Scalar(self.element(array, &atoms)?));
+        }
+        if let Repr::Rows { base, axes } = &array.repr {
+            return self.index_rows(array.scalar, *base, axes, indices, span);
         }
         let mut shape = Vec::new();
         for (k, &extent) in array.shape.iter().enumerate() {
@@ -173,7 +199,7 @@ impl<'a> Machine<'a> {
                     return Ok(Value::known(Known { name: None, scalar: k.scalar, shape, values: part }));
                 }
             }
-            Repr::Core(_) | Repr::View { .. } => {}
+            Repr::Core(_) | Repr::View { .. } | Repr::Rows { .. } => {}
         }
         let (base, old): (Atom, Vec<ViewAxis>) = match &array.repr {
             Repr::View { base, axes } => (*base, axes.to_vec()),
@@ -192,6 +218,45 @@ impl<'a> Machine<'a> {
             });
         }
         Ok(Value::Array(Array { scalar: array.scalar, shape, repr: Repr::View { base, axes: axes.into() } }))
+    }
+
+    /// Fewer indices than axes of an array by rows: what is left may still be by rows.
+    fn index_rows(
+        &mut self,
+        scalar: Scalar,
+        base: Atom,
+        axes: &[Option<ItemId>],
+        indices: &[Index],
+        span: Span,
+    ) -> R<Value<'a>> {
+        let mut at = Vec::with_capacity(indices.len());
+        let mut left: Vec<Option<ItemId>> = Vec::new();
+        for (k, axis) in axes.iter().enumerate() {
+            match (indices.get(k), axis) {
+                (Some(Index::At(i)), Some(_)) => at.push(Index::At(self.row_indices(&[*axis], &[*i], span)?[0])),
+                (Some(Index::Slice(..)), Some(plate)) => return self.not_this_step(*plate, span),
+                (Some(i), _) => {
+                    if !matches!(i, Index::At(_)) {
+                        left.push(*axis);
+                    }
+                    at.push(*i);
+                }
+                (None, _) => left.push(*axis),
+            }
+        }
+        let shape = self.program.atom_type(base).shape;
+        let part = self.index(&Value::core(base, scalar, shape), &at, span)?;
+        if left.iter().all(Option::is_none) {
+            return Ok(part);
+        }
+        let atom = self.force(&part, span)?;
+        let mut value = Value::core(atom, scalar, self.program.atom_type(atom).shape);
+        for (axis, plate) in left.iter().enumerate() {
+            if let Some(plate) = plate.and_then(|id| self.plates.get(&id).cloned()) {
+                value = self.mark_rows(&value, axis, &plate);
+            }
+        }
+        Ok(value)
     }
 
     /// One Core atom for a scalar or a whole array.
@@ -246,6 +311,10 @@ impl<'a> Machine<'a> {
                 }
                 Ok(self.prim(Prim::Stack, &atoms, ty))
             }
+            Repr::Rows { axes, .. } => match axes.iter().flatten().next() {
+                Some(plate) => self.not_this_step(*plate, Span::default()),
+                None => refuse(Span::default(), "an array by rows without a plate"),
+            },
             Repr::View { .. } => {
                 let copy = array.clone();
                 let results =
@@ -275,6 +344,12 @@ impl<'a> Machine<'a> {
                 Repr::Fill(a) => {
                     let a = self.real_of(*a);
                     Ok(Value::fill(a, scalar, array.shape.clone()))
+                }
+                Repr::Rows { base, axes } => {
+                    let inner = Value::core(*base, array.scalar, self.program.atom_type(*base).shape);
+                    let inner = self.with_scalar(&inner, scalar)?;
+                    let repr = Repr::Rows { base: self.force(&inner, Span::default())?, axes: axes.clone() };
+                    Ok(Value::Array(Array { scalar, shape: array.shape.clone(), repr }))
                 }
                 Repr::Core(_) | Repr::View { .. } => {
                     let array = array.clone();
@@ -360,6 +435,7 @@ impl<'a> Machine<'a> {
                     Repr::List(_) | Repr::Fill(_) => true,
                     Repr::Known(k) => k.name.is_none(),
                     Repr::Core(_) | Repr::View { .. } => shape[0] <= 8,
+                    Repr::Rows { .. } => false,
                 },
                 _ => false,
             });
@@ -398,6 +474,7 @@ impl<'a> Machine<'a> {
         match items.first() {
             None => Ok(Value::fill(Atom::Real(0.0), Scalar::Real, vec![0])),
             Some(Value::Unit) => Ok(Value::Unit),
+            Some(Value::Bijector(_) | Value::Item(_)) => Ok(Value::List(items.into())),
             Some(Value::Record(first)) => {
                 let names: Vec<String> = first.iter().map(|(n, _)| n.clone()).collect();
                 let mut fields = Vec::new();

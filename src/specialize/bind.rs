@@ -1,6 +1,7 @@
 //! Binding: data to declarations, constants evaluated. What is bound is known to the partial evaluator: sizes, scalars
 //! and the elements of arrays at literal indices.
 
+use super::gradient::Gradient;
 use super::machine::{Bindings, Constant, Machine, SiteForm, Space};
 use super::value::{Array, Known, Repr, Value};
 use crate::base::source::Span;
@@ -8,7 +9,9 @@ use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Program, Role, Scalar};
 use crate::ir::interpret::Interpreter;
 use crate::runtime::executable::{Array as Bound_, Executable, Status, Stream, Values};
-use crate::syntax::tree::{ItemKind, TypeKind};
+use crate::syntax::parser::{NodeIds, parse_expr};
+use crate::syntax::tree::{ItemKind, TypeExpr, TypeKind};
+use crate::types::leaves::leaves;
 use crate::types::program::{Checked, ItemId};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -56,27 +59,55 @@ fn from_array(name: &str, scalar: Scalar, a: &Bound_) -> Known {
 /// Binds data by name and evaluates the constants. Data are taken as already checked against their declarations;
 /// shapes are checked again here because everything after relies on them.
 pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<Bound<'a>, Vec<Diagnostic>> {
+    bind_with(checked, data, None)
+}
+
+/// As [`bind`], with a way to differentiate, for `grad`.
+pub fn bind_with<'a>(
+    checked: &'a Checked,
+    data: &HashMap<String, Bound_>,
+    gradient: Option<Gradient>,
+) -> Result<Bound<'a>, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    let mut bindings = Bindings::default();
+    let mut bindings = Bindings { gradient, ..Bindings::default() };
     let mut arrays = HashMap::new();
     for (k, entry) in checked.items.items.iter().enumerate() {
         let id = ItemId(u32::try_from(k).unwrap_or(u32::MAX));
         match &entry.item.kind {
             ItemKind::Data { name, ty, default } => {
-                let scalar = match &ty.kind {
-                    TypeKind::Named { name, .. } if name.text == "int" => Scalar::Int,
-                    TypeKind::Named { name, .. } if name.text == "bool" => Scalar::Bool,
-                    TypeKind::Array { element, .. } if matches!(&element.kind, TypeKind::Named { name, .. } if name.text == "int") => {
-                        Scalar::Int
+                if let Some(leaves) = leaves(&checked.items, entry.module, &name.text, ty) {
+                    let given: Option<Vec<(String, Rc<Known>)>> = leaves
+                        .iter()
+                        .map(|(path, ty)| {
+                            let array = data.get(path)?;
+                            Some((path.clone(), Rc::new(from_array(path, scalar_of(ty), array))))
+                        })
+                        .collect();
+                    let made = match (given, default) {
+                        (Some(given), _) => Ok(given),
+                        (None, Some(default)) => evaluate(checked, &bindings, &arrays, entry.module, Some(ty), default)
+                            .map(|c| typed(&c, &name.text, &leaves)),
+                        (None, None) => {
+                            Err(Diagnostic::error("E0501", name.span, format!("data `{}` is missing", name.text))
+                                .label("declared here"))
+                        }
+                    };
+                    match made {
+                        Ok(made) => {
+                            arrays.extend(made.iter().cloned());
+                            bindings.consts.insert(id, Constant::of_leaves(made));
+                        }
+                        Err(d) => diagnostics.push(d),
                     }
-                    _ => Scalar::Real,
-                };
+                    continue;
+                }
+                let scalar = scalar_of(ty);
                 if let Some(a) = data.get(&name.text) {
                     let known = Rc::new(from_array(&name.text, scalar, a));
                     arrays.insert(name.text.clone(), known.clone());
                     bindings.data.insert(id, known);
                 } else if let Some(default) = default {
-                    match evaluate(checked, &bindings, &arrays, entry.module, default) {
+                    match evaluate(checked, &bindings, &arrays, entry.module, Some(ty), default) {
                         Ok(Constant::Leaf(k)) => {
                             let mut k = (*k).clone();
                             k.name = Some(name.text.clone());
@@ -101,7 +132,7 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
                 if !diagnostics.is_empty() {
                     continue;
                 }
-                let result = evaluate(checked, &bindings, &arrays, entry.module, value).map(|c| {
+                let result = evaluate(checked, &bindings, &arrays, entry.module, ty.as_ref(), value).map(|c| {
                     let real = ty
                         .as_ref()
                         .is_some_and(|t| matches!(&t.kind, TypeKind::Named { name, .. } if name.text == "real"));
@@ -117,7 +148,71 @@ pub fn bind<'a>(checked: &'a Checked, data: &HashMap<String, Bound_>) -> Result<
             _ => {}
         }
     }
+    if diagnostics.is_empty() {
+        diagnostics.extend(unmet(checked, &bindings, &arrays));
+    }
     if diagnostics.is_empty() { Ok(Bound { checked, bindings: Rc::new(bindings), arrays }) } else { Err(diagnostics) }
+}
+
+/// Sizes that were assumed to agree before data were bound, and do not.
+fn unmet(checked: &Checked, bindings: &Bindings, arrays: &HashMap<String, Rc<Known>>) -> Vec<Diagnostic> {
+    let value = |text: &str| -> Option<f64> {
+        let mut sources = crate::base::source::Sources::default();
+        let file = sources.add("a size", text, true);
+        // Ids from the far end, so that they meet no file's.
+        let mut ids = NodeIds::starting_at(1 << 31);
+        let expr = parse_expr(&sources, file, &mut ids).ok()?;
+        match evaluate(checked, bindings, arrays, checked.main, None, &expr).ok()? {
+            Constant::Leaf(k) => k.values.first().copied(),
+            Constant::Tuple(_) | Constant::Record(_) => None,
+        }
+    };
+    let mut out = Vec::new();
+    for o in &checked.obligations {
+        if let (Some(left), Some(right)) = (value(&o.left), value(&o.right))
+            && left != right
+        {
+            let said = |text: &str, value: f64| {
+                let shown = crate::types::poly::number(value);
+                if text == shown { format!("`{text}`") } else { format!("`{text}` is {shown}") }
+            };
+            out.push(
+                Diagnostic::error(
+                    "E0211",
+                    o.span,
+                    format!("sizes differ: {}, {}", said(&o.left, left), said(&o.right, right)),
+                )
+                .label("they must agree here")
+                .note("the program is valid for data in which they do")
+                .fix("bind data of agreeing sizes, or declare both with one size"),
+            );
+        }
+    }
+    out
+}
+
+fn scalar_of(ty: &TypeExpr) -> Scalar {
+    match &ty.kind {
+        TypeKind::Named { name, .. } if name.text == "int" => Scalar::Int,
+        TypeKind::Named { name, .. } if name.text == "bool" => Scalar::Bool,
+        TypeKind::Array { element, .. } => scalar_of(element),
+        _ => Scalar::Real,
+    }
+}
+
+/// Leaves of a default, with the scalars that are declared.
+fn typed(c: &Constant, path: &str, leaves: &[(String, TypeExpr)]) -> Vec<(String, Rc<Known>)> {
+    match c {
+        Constant::Leaf(k) => {
+            let declared = leaves.iter().find(|(n, _)| n == path).map_or(k.scalar, |(_, ty)| scalar_of(ty));
+            let known = Known { name: Some(path.to_owned()), scalar: declared, ..(**k).clone() };
+            vec![(path.to_owned(), Rc::new(known))]
+        }
+        Constant::Tuple(_) => Vec::new(),
+        Constant::Record(fields) => {
+            fields.iter().flat_map(|(n, c)| typed(c, &format!("{path}.{n}"), leaves)).collect()
+        }
+    }
 }
 
 /// Gives the leaves of a constant the names of the inputs they become.
@@ -154,11 +249,13 @@ fn evaluate(
     bindings: &Bindings,
     arrays: &HashMap<String, Rc<Known>>,
     module: crate::types::program::ModuleId,
+    ty: Option<&crate::syntax::tree::TypeExpr>,
     value: &crate::syntax::tree::Expr,
 ) -> Result<Constant, Diagnostic> {
     let mut m = Machine::new(checked, Rc::new(bindings.clone()), Space::Constrained, SiteForm::Draw);
     let env = super::value::Env::new(module, 0);
-    let v = m.expr(value, &env).map_err(|e| e.into_diagnostic())?;
+    let want = ty.and_then(|ty| m.wanted(ty, &env));
+    let v = m.expr_as(value, want, &env).map_err(|e| e.into_diagnostic())?;
     if let Some(c) = literal(&v) {
         return Ok(c);
     }

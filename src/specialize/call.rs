@@ -3,9 +3,10 @@
 
 use super::machine::{Machine, R, refuse, unsupported};
 use super::scan::{self, Mention};
+use super::types::TypeValue;
 use super::value::{Bijector, Binding, Dist, Env, Gen, This, Value};
 use crate::base::source::Span;
-use crate::syntax::tree::{Arg, Expr, ExprKind, ItemKind, Name, Param};
+use crate::syntax::tree::{Arg, Expr, ExprKind, ItemKind, Name, Param, TypeExpr};
 use crate::types::program::ItemId;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,11 +14,22 @@ use std::rc::Rc;
 /// An argument: its name if given by name, its value, its place.
 pub(super) type Argument<'a> = (Option<&'a str>, Value<'a>, Span);
 
+/// Values of parameters and sizes, by name.
+pub(super) type BoundArgs<'a> = (Vec<(&'a str, Value<'a>)>, Vec<(&'a str, i64)>);
+
 /// Calls nest no deeper than this (there is no recursion; generated programs may still be deep).
 const MAX_CALL_DEPTH: usize = 256;
 
 impl<'a> Machine<'a> {
-    pub(super) fn call(&mut self, callee: &'a Expr, args: &'a [Arg], env: &Env<'a>, span: Span) -> R<Value<'a>> {
+    /// `want`: the type that the result is declared to have, where it is.
+    pub(super) fn call(
+        &mut self,
+        callee: &'a Expr,
+        args: &'a [Arg],
+        env: &Env<'a>,
+        span: Span,
+        want: Option<TypeValue<'a>>,
+    ) -> R<Value<'a>> {
         if let ExprKind::Name(n) = &callee.kind
             && env.local(n).is_none()
         {
@@ -47,8 +59,57 @@ impl<'a> Machine<'a> {
             }
             _ => self.expr(callee, env)?,
         };
-        let args = self.args(args, env)?;
+        let args = self.args_of(&function, args, env)?;
+        self.want = want;
         self.call_value(&function, args, env, span)
+    }
+
+    /// Whether the expression is a call whose sizes only its place can say.
+    pub(super) fn sized_by_place(&self, e: &Expr, env: &Env<'a>) -> bool {
+        let ExprKind::Call { callee, .. } = &e.kind else { return false };
+        let ExprKind::Name(name) = &callee.kind else { return false };
+        env.local(name).is_none()
+            && self
+                .checked
+                .items
+                .resolve(env.module, name)
+                .is_some_and(|id| matches!(&self.checked.items.item(id).kind, ItemKind::Fn(f) if f.sized_by_result()))
+    }
+
+    /// The arguments of a call; one whose sizes only its place can say gets those of its parameter.
+    fn args_of(&mut self, function: &Value<'a>, args: &'a [Arg], env: &Env<'a>) -> R<Vec<Argument<'a>>> {
+        let checked = self.checked;
+        let Value::Item(id) = function else { return self.args(args, env) };
+        let (sizes, params): (&'a [Name], &'a [Param]) = match &checked.items.item(*id).kind {
+            ItemKind::Fn(f) => (&f.sizes, &f.params),
+            ItemKind::Gen(g) => (&g.sizes, &g.params),
+            ItemKind::Dist(d) => (&d.sizes, &d.params),
+            ItemKind::Bijector(b) => (&b.sizes, &b.params),
+            _ => return self.args(args, env),
+        };
+        if !args.iter().any(|a| self.sized_by_place(&a.value, env)) {
+            return self.args(args, env);
+        }
+        let module = checked.items.module_of(*id);
+        let mut found: HashMap<&'a str, i64> = HashMap::new();
+        let mut out = Vec::new();
+        for (k, a) in args.iter().enumerate() {
+            let param = match &a.name {
+                Some(name) => params.iter().find(|p| p.name.text == name.text),
+                None => params.get(k),
+            };
+            let ty = param.and_then(|p| p.ty.as_ref());
+            let want = ty.and_then(|ty| {
+                let known: Vec<(&'a str, i64)> = found.iter().map(|(n, i)| (*n, *i)).collect();
+                self.wanted(ty, &env_of(module, &[], &known))
+            });
+            let value = self.expr_as(&a.value, want, env)?;
+            if let Some(ty) = ty {
+                self.infer_sizes(ty, &value, sizes, module, &mut found)?;
+            }
+            out.push((a.name.as_ref().map(|n| n.text.as_str()), value, a.value.span));
+        }
+        Ok(out)
     }
 
     /// Applies a value to positional arguments.
@@ -65,6 +126,7 @@ impl<'a> Machine<'a> {
         env: &Env<'a>,
         span: Span,
     ) -> R<Value<'a>> {
+        let want = self.want.take();
         self.depth_of_calls += 1;
         if self.depth_of_calls > MAX_CALL_DEPTH {
             self.depth_of_calls = 0;
@@ -79,10 +141,13 @@ impl<'a> Machine<'a> {
                 for (p, (_, v, _)) in c.params.iter().zip(args) {
                     env.bind(p, v);
                 }
-                self.expr(c.body, &env)
+                self.expr_as(c.body, want, &env)
             }
             Value::Native(name) => self.native(name, args, env, span),
-            Value::Item(id) => self.call_item(*id, args, span),
+            Value::Item(id) => {
+                self.want = want;
+                self.call_item(*id, args, span)
+            }
             Value::Continuation => self.call_continuation(args, span),
             // A derived guide or an alias is used without parentheses; with empty ones it is the same.
             Value::Gen(_) | Value::Dist(_) | Value::Bijector(_) if args.is_empty() => Ok(function.clone()),
@@ -95,10 +160,17 @@ impl<'a> Machine<'a> {
     pub(super) fn call_item(&mut self, id: ItemId, args: Vec<Argument<'a>>, span: Span) -> R<Value<'a>> {
         let checked = self.checked;
         let module = checked.items.module_of(id);
+        let want = self.want.take();
         match &checked.items.item(id).kind {
             ItemKind::Fn(f) => {
-                let (bound, sizes) = self.bind_args(&f.sizes, &f.params, args, module_env(module), &f.name, span)?;
+                let declared = match (&f.result, want) {
+                    (Some(ty), Some(want)) if !f.sizes.is_empty() => Some((ty, self.template(&want))),
+                    _ => None,
+                };
+                let env = module_env(module);
+                let (bound, sizes) = self.bind_args_as(&f.sizes, &f.params, args, env, &f.name, span, declared)?;
                 let env = env_of(module, &bound, &sizes);
+                self.want = f.result.as_ref().and_then(|ty| self.wanted(ty, &env));
                 let value = self.block(&f.body, &env)?;
                 match &f.result {
                     Some(ty) => self.coerce(value, ty),
@@ -153,10 +225,27 @@ impl<'a> Machine<'a> {
         sizes: &'a [Name],
         params: &'a [Param],
         args: Vec<Argument<'a>>,
+        env: Env<'a>,
+        name: &Name,
+        span: Span,
+    ) -> R<BoundArgs<'a>> {
+        self.bind_args_as(sizes, params, args, env, name, span, None)
+    }
+
+    /// As [`Machine::bind_args`]; sizes that no argument says come from the result's declared type, at a value of the
+    /// type that is wanted.
+    #[expect(clippy::too_many_arguments, reason = "the two sides of a call")]
+    fn bind_args_as(
+        &mut self,
+        sizes: &'a [Name],
+        params: &'a [Param],
+        args: Vec<Argument<'a>>,
         mut env: Env<'a>,
         name: &Name,
         span: Span,
-    ) -> R<(Vec<(&'a str, Value<'a>)>, Vec<(&'a str, i64)>)> {
+        result: Option<(&'a TypeExpr, Value<'a>)>,
+    ) -> R<BoundArgs<'a>> {
+        let module = env.module;
         let mut given: Vec<Option<Value<'a>>> = vec![None; params.len()];
         let mut position = 0;
         for (arg_name, value, at) in args {
@@ -180,8 +269,11 @@ impl<'a> Machine<'a> {
         for (param, value) in params.iter().zip(&mut given) {
             if let (Some(v), Some(ty)) = (value.as_ref(), &param.ty) {
                 let v = v.clone();
-                self.infer_sizes(ty, &v, sizes, &mut found)?;
+                self.infer_sizes(ty, &v, sizes, module, &mut found)?;
             }
+        }
+        if let Some((ty, template)) = result {
+            self.infer_sizes(ty, &template, sizes, module, &mut found)?;
         }
         for s in sizes {
             if let Some(&n) = found.get(s.text.as_str()) {
@@ -191,7 +283,10 @@ impl<'a> Machine<'a> {
         for (param, value) in params.iter().zip(given) {
             let value = match (value, &param.default) {
                 (Some(v), _) => v,
-                (None, Some(default)) => self.expr(default, &env)?,
+                (None, Some(default)) => {
+                    let want = param.ty.as_ref().and_then(|ty| self.wanted(ty, &env));
+                    self.expr_as(default, want, &env)?
+                }
                 (None, None) => {
                     return refuse(span, format!("`{}` needs its argument `{}`", name.text, param.name.text));
                 }
@@ -205,7 +300,7 @@ impl<'a> Machine<'a> {
         }
         for (param, (_, value)) in params.iter().zip(&bound) {
             if let Some(ty) = &param.ty {
-                self.infer_sizes(ty, value, sizes, &mut found)?;
+                self.infer_sizes(ty, value, sizes, module, &mut found)?;
             }
         }
         let sizes = sizes.iter().filter_map(|s| found.get(s.text.as_str()).map(|&n| (s.text.as_str(), n))).collect();

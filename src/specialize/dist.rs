@@ -81,7 +81,7 @@ impl<'a> Machine<'a> {
             } else if let Value::Array(a) = value {
                 let atoms = match &a.repr {
                     super::value::Repr::Core(x) | super::value::Repr::Fill(x) => vec![*x],
-                    super::value::Repr::View { base, .. } => vec![*base],
+                    super::value::Repr::View { base, .. } | super::value::Repr::Rows { base, .. } => vec![*base],
                     _ => Vec::new(),
                 };
                 (lower, upper) = (f64::NEG_INFINITY, f64::INFINITY);
@@ -281,7 +281,8 @@ impl<'a> Machine<'a> {
     }
 
     fn log_prob_element(&mut self, dist: &Rc<Dist<'a>>, x: &Value<'a>, skip_missing: bool, span: Span) -> R<Atom> {
-        if skip_missing {
+        let real = !matches!(x, Value::Scalar(a) if self.scalar_of(*a) != Scalar::Real);
+        if skip_missing && real {
             let Value::Scalar(a) = x else {
                 return unsupported(span, "missing elements of an array that is observed as one");
             };

@@ -3,19 +3,16 @@
 use super::array::Index;
 use super::machine::{Constant, Machine, R, refuse, unsupported};
 use super::scan::{self, Mention};
+use super::types::TypeValue;
 use super::value::{Binding, Closure, Env, Value};
 use crate::base::source::Span;
-use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Scalar};
 use crate::ir::op::Op;
 use crate::syntax::tree::{
-    Arg, BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, MatchPattern, Pattern, Stmt, StmtKind,
+    Arg, BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, Pattern, Stmt, StmtKind, TypeExpr, TypeKind,
 };
 use crate::types::program::ItemId;
 use std::rc::Rc;
-
-/// Goes through what a piece of source mentions.
-type Mentions<'b, 'a> = &'b mut dyn FnMut(&mut dyn FnMut(Mention<'a>));
 
 impl<'a> Machine<'a> {
     pub(super) fn block(&mut self, block: &'a Block, env: &Env<'a>) -> R<Value<'a>> {
@@ -25,11 +22,12 @@ impl<'a> Machine<'a> {
 
     /// As [`Machine::block`], leaving its bindings in `env`.
     pub(super) fn block_in(&mut self, block: &'a Block, env: &mut Env<'a>) -> R<Value<'a>> {
+        let want = self.want.take();
         for stmt in &block.stmts {
             self.stmt(stmt, env)?;
         }
         match &block.value {
-            Some(value) => self.expr(value, env),
+            Some(value) => self.expr_as(value, want, env),
             None => Ok(Value::Unit),
         }
     }
@@ -37,14 +35,16 @@ impl<'a> Machine<'a> {
     fn stmt(&mut self, stmt: &'a Stmt, env: &mut Env<'a>) -> R<()> {
         match &stmt.kind {
             StmtKind::Let { pattern, ty, value } => {
-                let mut v = self.expr(value, env)?;
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
+                let mut v = self.expr_as(value, want, env)?;
                 if let Some(ty) = ty {
                     v = self.coerce(v, ty)?;
                 }
                 self.bind_pattern(pattern, v, env, stmt.span)
             }
             StmtKind::Var { name, ty, value } => {
-                let mut v = self.expr(value, env)?;
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
+                let mut v = self.expr_as(value, want, env)?;
                 if let Some(ty) = ty {
                     v = self.coerce(v, ty)?;
                 }
@@ -53,12 +53,20 @@ impl<'a> Machine<'a> {
                 env.push(&name.text, Binding::Cell(cell));
                 Ok(())
             }
-            StmtKind::Assign { name, indices, value } => {
+            StmtKind::Assign { name, fields, indices, value } => {
                 let v = self.expr(value, env)?;
                 let Some(Binding::Cell(cell)) = env.local(&name.text) else {
                     return refuse(name.span, format!("`{}` is not a `var`", name.text));
                 };
                 let cell = *cell;
+                let mut whole = self.cells[cell].clone();
+                let mut old = whole.clone();
+                for field in fields {
+                    old = match old.field(&field.text) {
+                        Some(v) => v.clone(),
+                        None => return refuse(field.span, format!("there is no field `{}`", field.text)),
+                    };
+                }
                 let v = if indices.is_empty() {
                     v
                 } else {
@@ -66,10 +74,10 @@ impl<'a> Machine<'a> {
                     for e in indices {
                         at.push(self.scalar(e, env)?);
                     }
-                    let old = self.cells[cell].clone();
                     self.updated(&old, &at, &v, stmt.span)?
                 };
-                self.cells[cell] = v;
+                whole = whole.with_part(fields.iter().map(|f| f.text.as_str()), v);
+                self.cells[cell] = whole;
                 Ok(())
             }
             StmtKind::Sample { address, ty, value, by } => {
@@ -161,12 +169,28 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// The value of an expression where a type is declared.
+    pub(super) fn expr_as(&mut self, e: &'a Expr, want: Option<TypeValue<'a>>, env: &Env<'a>) -> R<Value<'a>> {
+        self.want = want;
+        self.expr(e, env)
+    }
+
+    /// What a declared type says to the expression that must have it.
+    pub(super) fn wanted(&mut self, ty: &'a TypeExpr, env: &Env<'a>) -> Option<TypeValue<'a>> {
+        // A type without sizes settles none.
+        if matches!(&ty.kind, TypeKind::Named { sizes, .. } if sizes.is_empty()) {
+            return None;
+        }
+        self.eval_type(ty, env).ok()
+    }
+
     pub(super) fn expr(&mut self, e: &'a Expr, env: &Env<'a>) -> R<Value<'a>> {
+        let want = self.want.take();
         match &e.kind {
             ExprKind::Int(i) => Ok(Value::int(*i)),
             ExprKind::Real(x) => Ok(Value::real(*x)),
             ExprKind::Bool(b) => Ok(Value::Scalar(Atom::Bool(*b))),
-            ExprKind::Str(_) => Ok(Value::Text),
+            ExprKind::Str(s) => Ok(Value::Text(s)),
             ExprKind::Name(n) => self.name(n, env, e.span),
             ExprKind::Path(segments) => match segments.last() {
                 Some(last) => self.name(&last.text, env, e.span),
@@ -181,7 +205,7 @@ impl<'a> Machine<'a> {
                 let a = self.scalar(x, env)?;
                 Ok(Value::Scalar(self.op(Op::Not, &[a])))
             }
-            ExprKind::Call { callee, args } => self.call(callee, args, env, e.span),
+            ExprKind::Call { callee, args } => self.call(callee, args, env, e.span, want),
             ExprKind::Index { array, indices } => {
                 let mut at = Vec::with_capacity(indices.len());
                 let base = match &array.kind {
@@ -211,26 +235,41 @@ impl<'a> Machine<'a> {
                 }
             }
             ExprKind::Array(items) => {
-                let values: R<Vec<_>> = items.iter().map(|i| self.expr(i, env)).collect();
+                let want = want.map(|w| w.element(1));
+                let values: R<Vec<_>> = items.iter().map(|i| self.expr_as(i, want.clone(), env)).collect();
                 self.stack(values?, e.span)
             }
             ExprKind::Tuple(items) => {
-                let values: R<Vec<_>> = items.iter().map(|i| self.expr(i, env)).collect();
+                let wants = match want {
+                    Some(TypeValue::Tuple(w)) => w,
+                    _ => Vec::new(),
+                };
+                let values: R<Vec<_>> =
+                    items.iter().enumerate().map(|(k, i)| self.expr_as(i, wants.get(k).cloned(), env)).collect();
                 Ok(Value::Tuple(values?.into()))
             }
             ExprKind::Record(fields) => {
                 let mut out = Vec::with_capacity(fields.len());
                 for (n, x) in fields {
-                    out.push((n.text.clone(), self.expr(x, env)?));
+                    let want = match &want {
+                        Some(TypeValue::Record(w)) => w.iter().find(|(f, _)| *f == n.text).map(|(_, t)| t.clone()),
+                        _ => None,
+                    };
+                    out.push((n.text.clone(), self.expr_as(x, want, env)?));
                 }
                 Ok(Value::record(out))
             }
-            ExprKind::Block(b) => self.block(b, env),
+            ExprKind::Block(b) => {
+                self.want = want;
+                self.block(b, env)
+            }
             ExprKind::If { condition, then, otherwise, .. } => {
                 let c = self.scalar(condition, env)?;
+                self.want = want;
                 self.if_expr(c, then, otherwise.as_ref(), env, e.span)
             }
             ExprKind::For { clauses, condition, body } => {
+                self.want = want.map(|w| w.element(clauses.len()));
                 self.for_expr(clauses, condition.as_deref(), body, env, super::loops::Reduce::Collect, e.span)
             }
             ExprKind::Lambda { params, body } => {
@@ -354,6 +393,7 @@ impl<'a> Machine<'a> {
         match &self.checked.items.item(id).kind {
             ItemKind::Data { name, .. } => match self.bindings.data.get(&id) {
                 Some(known) => Ok(known_value(known)),
+                None if self.bindings.consts.contains_key(&id) => Ok(constant_value(&self.bindings.consts[&id].clone())),
                 None => refuse(span, format!("`{}` is not bound", name.text)),
             },
             ItemKind::Const { name, .. } => match self.bindings.consts.get(&id) {
@@ -361,15 +401,7 @@ impl<'a> Machine<'a> {
                 None => refuse(span, format!("`{}` is used before it is defined", name.text)),
             },
             ItemKind::Param { .. } => self.param(id),
-            ItemKind::Plate { from, to, by, .. } => {
-                if by.is_some() {
-                    return unsupported(span, "a subsampled plate");
-                }
-                let env = Env::new(self.checked.items.module_of(id), 0);
-                let a = self.static_int(from, &env)?;
-                let b = self.static_int(to, &env)?;
-                Ok(Value::Range(a, b))
-            }
+            ItemKind::Plate { .. } => self.plate(id, span),
             ItemKind::GuideAlias { value, .. } => {
                 let env = Env::new(self.checked.items.module_of(id), 0);
                 self.expr(value, &env)
@@ -386,6 +418,13 @@ impl<'a> Machine<'a> {
         env: &Env<'a>,
         span: Span,
     ) -> R<Value<'a>> {
+        // Operands of an element-wise operation have one shape.
+        if op != BinaryOp::MatMul && self.sized_by_place(left, env) {
+            let r = self.expr(right, env)?;
+            let want = self.type_of(&r);
+            let l = self.expr_as(left, want, env)?;
+            return self.binary(op, &l, &r, span);
+        }
         let l = self.expr(left, env)?;
         // The right side of `and`, `or` may rely on the left: it is not evaluated when the left decides.
         match (op, &l) {
@@ -393,7 +432,14 @@ impl<'a> Machine<'a> {
             (BinaryOp::Or, Value::Scalar(Atom::Bool(true))) => return Ok(l),
             _ => {}
         }
-        let r = self.expr(right, env)?;
+        if let (BinaryOp::And | BinaryOp::Or, Value::Scalar(left)) = (op, &l)
+            && self.scalar_of(*left) == Scalar::Bool
+            && !matches!(left, Atom::Bool(_))
+        {
+            return self.short_circuit(op, *left, right, env, span);
+        }
+        let want = if op != BinaryOp::MatMul && self.sized_by_place(right, env) { self.type_of(&l) } else { None };
+        let r = self.expr_as(right, want, env)?;
         if op == BinaryOp::Div
             && let (ExprKind::Int(a), ExprKind::Int(b)) = (&left.kind, &right.kind)
             && *b != 0
@@ -494,127 +540,6 @@ impl<'a> Machine<'a> {
             BinaryOp::And | BinaryOp::Or => return refuse(span, "`and`, `or` are of bools"),
             BinaryOp::MatMul => return refuse(span, "`@` needs arrays"),
         })
-    }
-
-    /// `if` with assignments, addresses and scores in its branches handed out of it.
-    pub(super) fn if_expr(
-        &mut self,
-        condition: Atom,
-        then: &'a Block,
-        otherwise: Option<&'a Block>,
-        env: &Env<'a>,
-        span: Span,
-    ) -> R<Value<'a>> {
-        self.choose(
-            condition,
-            env,
-            span,
-            &mut |f| {
-                scan::block(then, f);
-                if let Some(b) = otherwise {
-                    scan::block(b, f);
-                }
-            },
-            &mut |m| m.block(then, env),
-            &mut |m| match otherwise {
-                Some(b) => m.block(b, env),
-                None => Ok(Value::Unit),
-            },
-        )
-    }
-
-    fn match_expr(&mut self, v: Atom, arms: &'a [(MatchPattern, Block)], env: &Env<'a>, span: Span) -> R<Value<'a>> {
-        let Some(((pattern, block), rest)) = arms.split_first() else {
-            return refuse(span, "no arm of this `match` fits");
-        };
-        let condition = match pattern {
-            MatchPattern::Any => return self.block(block, env),
-            _ if rest.is_empty() => return self.block(block, env),
-            MatchPattern::Int(i) => self.op(Op::IEq, &[v, Atom::Int(*i)]),
-            MatchPattern::Bool(true) => v,
-            MatchPattern::Bool(false) => self.op(Op::Not, &[v]),
-        };
-        self.choose(
-            condition,
-            env,
-            span,
-            &mut |f| arms.iter().for_each(|(_, b)| scan::block(b, f)),
-            &mut |m| m.block(block, env),
-            &mut |m| m.match_expr(v, rest, env, span),
-        )
-    }
-
-    fn choose(
-        &mut self,
-        condition: Atom,
-        env: &Env<'a>,
-        span: Span,
-        mentions: Mentions<'_, 'a>,
-        then: &mut dyn FnMut(&mut Machine<'a>) -> R<Value<'a>>,
-        otherwise: &mut dyn FnMut(&mut Machine<'a>) -> R<Value<'a>>,
-    ) -> R<Value<'a>> {
-        if let Atom::Bool(c) = condition {
-            return if c { then(self) } else { otherwise(self) };
-        }
-        let mut cells: Vec<usize> = Vec::new();
-        mentions(&mut |m| {
-            if let Mention::Assigned(n) = m
-                && let Some(Binding::Cell(c)) = env.local(n)
-                && !cells.contains(c)
-            {
-                cells.push(*c);
-            }
-        });
-        let before: Vec<Value<'a>> = cells.iter().map(|&c| self.cells[c].clone()).collect();
-        let mut names: Option<Vec<super::address::PieceKey>> = None;
-        // A branch of a plain function adds nothing, and may stand in a loop that takes no score.
-        let scored = std::cell::Cell::new(false);
-        let mut one = |m: &mut Machine<'a>, run: &mut dyn FnMut(&mut Machine<'a>) -> R<Value<'a>>| -> R<Value<'a>> {
-            for (&c, v) in cells.iter().zip(&before) {
-                m.cells[c] = v.clone();
-            }
-            let mark = m.mark();
-            let score = m.take_score();
-            let value = run(m);
-            let inner = m.restore_score(score);
-            let value = value?;
-            scored.set(scored.get() || inner != Atom::Real(0.0));
-            let (keys, pieces) = m.take_pieces(&mark);
-            match &names {
-                None => names = Some(keys),
-                Some(n) if *n == keys => {}
-                Some(_) => {
-                    return Err(Diagnostic::error(
-                        "E0290",
-                        span,
-                        "an address that is present in one branch only is not supported yet",
-                    )
-                    .into());
-                }
-            }
-            let mut parts = vec![value];
-            parts.extend(cells.iter().map(|&c| m.cells[c].clone()));
-            parts.push(Value::Scalar(inner));
-            parts.extend(pieces);
-            Ok(Value::Tuple(parts.into()))
-        };
-        let one = std::cell::RefCell::new(&mut one);
-        let result =
-            self.branch(condition, span, |m| (one.borrow_mut())(m, then), |m| (one.borrow_mut())(m, otherwise))?;
-        let Value::Tuple(parts) = result else {
-            return refuse(span, "branches without a value");
-        };
-        for (k, &c) in cells.iter().enumerate() {
-            self.cells[c] = parts[1 + k].clone();
-        }
-        if let Value::Scalar(score) = parts[1 + cells.len()]
-            && scored.get()
-        {
-            self.score(score);
-        }
-        let pieces = parts[2 + cells.len()..].to_vec();
-        self.put_pieces(names.unwrap_or_default(), pieces);
-        Ok(parts[0].clone())
     }
 
     /// Positional and named arguments, evaluated.

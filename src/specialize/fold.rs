@@ -5,6 +5,9 @@ use super::machine::Fact;
 use crate::ir::core::Atom;
 use crate::ir::op::Op;
 
+/// The least positive number: a lower end that is not attained.
+const LEAST: f64 = 5e-324;
+
 /// The literal result, if the operands are literals (or the operation is an exact identity).
 pub(super) fn fold(op: Op, args: &[Atom]) -> Option<Atom> {
     use Atom::{Bool, Int, Real};
@@ -19,6 +22,7 @@ pub(super) fn fold(op: Op, args: &[Atom]) -> Option<Atom> {
         (Op::Abs, [Real(a)]) => Real(a.abs()),
         (Op::Sqrt, [Real(a)]) => Real(a.sqrt()),
         (Op::Floor, [Real(a)]) => Real(a.floor()),
+        (Op::Round, [Real(a)]) => Real(a.round_ties_even()),
         (Op::Min, [Real(a), Real(b)]) if !a.is_nan() && !b.is_nan() => Real(a.min(*b)),
         (Op::Max, [Real(a), Real(b)]) if !a.is_nan() && !b.is_nan() => Real(a.max(*b)),
         (Op::Pow, [x, Real(1.0)]) => *x,
@@ -104,8 +108,14 @@ pub(super) fn interval(op: Op, args: &[Atom], facts: &[Fact]) -> (f64, f64) {
         (Op::Pow, [_, e]) if e.lower == e.upper && e.lower % 2.0 == 0.0 => (0.0, f64::INFINITY),
         (Op::Min | Op::IMin, [a, b]) => (a.lower.min(b.lower), a.upper.min(b.upper)),
         (Op::Max | Op::IMax, [a, b]) => (a.lower.max(b.lower), a.upper.max(b.upper)),
-        (Op::Abs | Op::Sqrt | Op::Exp | Op::Softplus, _) => (0.0, f64::INFINITY),
-        (Op::Sigmoid | Op::NormalCdf | Op::GammaP | Op::BetaInc, _) => (0.0, 1.0),
+        // Open ends, but for rounding.
+        (Op::Exp, _) => (LEAST, f64::INFINITY),
+        (Op::Sigmoid, _) => (LEAST, 1.0 - 0.5 * f64::EPSILON),
+        (Op::Abs | Op::Sqrt | Op::Softplus, _) => (0.0, f64::INFINITY),
+        (Op::NormalCdf | Op::GammaP | Op::BetaInc | Op::BetaIncInv | Op::VonMisesCdf, _) => (0.0, 1.0),
+        (Op::GammaPInv | Op::LogBesselI0, _) => (0.0, f64::INFINITY),
+        (Op::VonMisesQuantile, _) => (-std::f64::consts::PI, std::f64::consts::PI),
+        (Op::BesselRatio, _) => (-1.0, 1.0),
         (Op::Tanh | Op::Sign, _) => (-1.0, 1.0),
         (Op::Log1p, [a]) if a.lower >= 0.0 => (0.0, f64::INFINITY),
         (Op::Expm1, [a]) if a.lower >= 0.0 => (0.0, f64::INFINITY),

@@ -4,7 +4,7 @@
 use super::address::{PieceKey, Window};
 use super::array::Index;
 use super::call::Argument;
-use super::machine::{Machine, R, SiteForm, UNKNOWN, refuse, unsupported};
+use super::machine::{Constant, Machine, R, SiteForm, UNKNOWN, refuse, unsupported};
 use super::strategy::SiteEntry;
 use super::types::{TypeValue, shape_of};
 use super::value::{Dist, Env, Gen, Strategy, Value};
@@ -106,7 +106,10 @@ impl<'a> Machine<'a> {
         let depth = self.frames.len();
         let value = self.block(&item.body, &env);
         let finished = match &value {
-            Ok(_) => self.finish_trace(span),
+            Ok(_) => match self.frames.last().map(|f| f.mode.clone()) {
+                Some(Mode::Density(trace)) => self.covers(&trace, item.name.span).map(|()| Vec::new()),
+                _ => self.finish_trace(span),
+            },
             Err(_) => Ok(Vec::new()),
         };
         self.frozen = frozen;
@@ -154,11 +157,30 @@ impl<'a> Machine<'a> {
     fn optional_data(&self, e: &Expr, env: &Env<'a>) -> bool {
         match &e.kind {
             ExprKind::Name(n) if env.local(n).is_none() => match self.checked.items.resolve(env.module, n) {
-                Some(id) => self.bindings.data.get(&id).is_some_and(|k| k.values.iter().any(|x| x.is_nan())),
+                Some(id) => {
+                    self.bindings.data.get(&id).is_some_and(|k| k.has_missing())
+                        || self.bindings.consts.get(&id).is_some_and(Constant::has_missing)
+                }
                 None => false,
             },
             ExprKind::Index { array, .. } => self.optional_data(array, env),
+            ExprKind::Field { .. } => self.optional_field(e, env).is_some_and(Constant::has_missing),
             _ => false,
+        }
+    }
+
+    /// A part of data that are records.
+    fn optional_field(&self, e: &Expr, env: &Env<'a>) -> Option<&Constant> {
+        match &e.kind {
+            ExprKind::Name(n) if env.local(n).is_none() => {
+                self.checked.items.resolve(env.module, n).and_then(|id| self.bindings.consts.get(&id))
+            }
+            ExprKind::Index { array, .. } => self.optional_field(array, env),
+            ExprKind::Field { value, field } => match self.optional_field(value, env)? {
+                Constant::Record(fields) => fields.iter().find(|(n, _)| *n == field.text).map(|(_, c)| c),
+                Constant::Leaf(_) | Constant::Tuple(_) => None,
+            },
+            _ => None,
         }
     }
 
@@ -183,7 +205,7 @@ impl<'a> Machine<'a> {
             if by.is_some() {
                 return unsupported(stmt.span, "a strategy for a whole generative function");
             }
-            return self.sample_gen(&g, address, &indices, mode, traced, env, stmt.span);
+            return self.sample_gen(&g, address, &indices, mode, traced, stmt.span);
         }
         let d = self.as_dist(&v, value.span)?;
         let name = match address {
@@ -208,6 +230,8 @@ impl<'a> Machine<'a> {
             };
             if let Some(n) = name {
                 self.note_sampled(n);
+                // That it is scored here; its value stays in the trace.
+                self.add_piece(n, &indices, Value::Unit, stmt.span)?;
             }
             let lp = self.log_prob(&d, &x, false, stmt.span)?;
             self.score(lp);
@@ -231,7 +255,13 @@ impl<'a> Machine<'a> {
             self.score(lp);
         }
         match (name, traced) {
-            (Some(n), true) => self.add_piece(n, &indices, x, stmt.span),
+            (Some(n), true) => {
+                if self.absent_is_missing {
+                    let present = Value::Scalar(Atom::Bool(true));
+                    self.add_piece(&super::address::present(n), &indices, present, stmt.span)?;
+                }
+                self.add_piece(n, &indices, x, stmt.span)
+            }
             (Some(n), false) => {
                 env.bind(n, x);
                 Ok(())
@@ -282,7 +312,6 @@ impl<'a> Machine<'a> {
         self.index(&v, &at, span)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a sample statement consists of")]
     fn sample_gen(
         &mut self,
         g: &Rc<Gen<'a>>,
@@ -290,7 +319,6 @@ impl<'a> Machine<'a> {
         indices: &[Atom],
         mode: Mode<'a>,
         traced: bool,
-        env: &mut Env<'a>,
         span: Span,
     ) -> R<()> {
         let name = match address {
@@ -321,10 +349,11 @@ impl<'a> Machine<'a> {
                     self.add_piece(n, indices, run.trace, span)?;
                 } else {
                     self.note_sampled(n);
+                    self.add_piece(n, indices, Value::Unit, span)?;
                 }
+                // The name stands for what the child returns.
                 if !matches!(run.value, Value::Unit) {
-                    // What an indexed child returns is not kept: reading it is refused, not answered by its trace.
-                    env.bind(n, if indices.is_empty() { run.value } else { Value::Unit });
+                    self.add_piece(&super::address::returned(n), indices, run.value, span)?;
                 }
                 Ok(())
             }
@@ -463,6 +492,10 @@ impl<'a> Machine<'a> {
     }
 
     fn log_prob_own(&mut self, dist: &Rc<Dist<'a>>, x: &Value<'a>, span: Span) -> R<Atom> {
+        // A point mass has none; the checker has seen to it that nothing reads it.
+        if self.member(dist, "log_prob").is_none() {
+            return Ok(Atom::Real(f64::NAN));
+        }
         self.log_prob(dist, x, false, span)
     }
 

@@ -6,16 +6,16 @@
 //! is missing, and the loop is specialised again with it.
 
 use super::address::{Dim, Window};
-use super::machine::{Fail, Machine, OpenLoop, R, UNKNOWN, refuse, unsupported};
+use super::clause::Clause;
+use super::machine::{Fail, Machine, OpenLoop, R, UNKNOWN, refuse};
 use super::scan::{self, Mention};
 use super::shots::written_out;
-use super::types::{Support, TypeValue};
 use super::value::{Env, Estimate, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Block as CoreBlock, Collector, Loop, Scalar, Stmt, Var};
 use crate::ir::op::Op;
-use crate::syntax::tree::{Block, Expr, ExprKind, ForClause, ForRange};
+use crate::syntax::tree::{Block, Expr, ForClause};
 use std::rc::Rc;
 
 /// What becomes of the values of a `for`'s body.
@@ -29,17 +29,6 @@ pub(super) enum Reduce {
 
 /// Most iterations that are written out.
 pub(super) const MAX_UNROLL: usize = 256;
-
-#[derive(Clone)]
-struct Clause<'a> {
-    name: &'a str,
-    from: i64,
-    extent: usize,
-    /// Elements of an array that is gone through.
-    over: Option<Value<'a>>,
-    /// Addresses that the body samples.
-    samples: Rc<[&'a str]>,
-}
 
 /// State to go back to when a loop is tried another way.
 struct Snapshot<'a> {
@@ -67,7 +56,7 @@ struct Parts<'b, 'a> {
     samples: Rc<[&'a str]>,
 }
 
-type Body<'b, 'a> = &'b mut dyn FnMut(&mut Machine<'a>, &Env<'a>) -> R<Value<'a>>;
+pub(super) type Body<'b, 'a> = &'b mut dyn FnMut(&mut Machine<'a>, &Env<'a>) -> R<Value<'a>>;
 
 impl<'a> Machine<'a> {
     pub(super) fn for_expr(
@@ -79,9 +68,10 @@ impl<'a> Machine<'a> {
         reduce: Reduce,
         span: Span,
     ) -> R<Value<'a>> {
-        if let Some(c) = condition {
-            return unsupported(c.span, "a `for` with `while`");
+        if let Some(condition) = condition {
+            return self.while_loop(clauses, condition, body, env, span);
         }
+        let want = self.want.take();
         let cells = self.assigned_cells(body, env);
         let mut samples: Vec<&'a str> = Vec::new();
         scan::block(body, &mut |m| {
@@ -90,7 +80,11 @@ impl<'a> Machine<'a> {
             }
         });
         let parts = Parts { clauses, cells: &cells, samples: samples.into() };
-        self.clauses(&parts, env, &mut |m, env| m.block(body, env), reduce, span)
+        let mut body = |m: &mut Machine<'a>, env: &Env<'a>| {
+            m.want = want.clone();
+            m.block(body, env)
+        };
+        self.clauses(&parts, env, &mut body, reduce, span)
     }
 
     fn clauses(
@@ -124,82 +118,6 @@ impl<'a> Machine<'a> {
         let inner = if reduce == Reduce::Mean { Reduce::Mean } else { reduce };
         let rest = Parts { clauses: rest, cells, samples: samples.clone() };
         self.one_loop(&clause, cells, env, &mut |m, env| m.clauses(&rest, env, body, inner, span), reduce, span)
-    }
-
-    fn clause(&mut self, clause: &'a ForClause, samples: &Rc<[&'a str]>, env: &Env<'a>) -> R<Clause<'a>> {
-        let samples = samples.clone();
-        let name = clause.name.text.as_str();
-        let span = clause.name.span;
-        match &clause.over {
-            ForRange::Range { from, to } => {
-                let a = self.range_end(from, env)?;
-                let b = self.range_end(to, env)?;
-                Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples })
-            }
-            ForRange::In(e) => {
-                if let ExprKind::Call { callee, args } = &e.kind
-                    && matches!(&callee.kind, ExprKind::Name(n) if n == "support")
-                    && let [arg] = args.as_slice()
-                {
-                    let d = self.expr(&arg.value, env)?;
-                    let d = self.as_dist(&d, e.span)?;
-                    return self.support_clause(name, &d, samples, e.span);
-                }
-                match self.expr(e, env)? {
-                    Value::Range(a, b) => {
-                        Ok(Clause { name, from: a, extent: usize::try_from(b - a).unwrap_or(0), over: None, samples })
-                    }
-                    Value::Array(array) => {
-                        let extent = array.shape[0];
-                        Ok(Clause { name, from: 0, extent, over: Some(Value::Array(array)), samples })
-                    }
-                    other => refuse(span, format!("a range or an array is gone through, this is {}", other.kind())),
-                }
-            }
-        }
-    }
-
-    /// A bound of a range; inside a loop whose index it depends on, that loop must be written out.
-    fn range_end(&mut self, e: &'a Expr, env: &Env<'a>) -> R<i64> {
-        match self.static_int(e, env) {
-            Err(Fail::Error(reason)) => match self.open.last() {
-                Some(o) if reason.message.contains("known when data are bound") => {
-                    Err(Fail::Unroll { index: o.index, reason })
-                }
-                _ => Err(Fail::Error(reason)),
-            },
-            other => other,
-        }
-    }
-
-    fn support_clause(
-        &mut self,
-        name: &'a str,
-        d: &Rc<super::value::Dist<'a>>,
-        samples: Rc<[&'a str]>,
-        span: Span,
-    ) -> R<Clause<'a>> {
-        let event = self.event_type(d)?;
-        let infinite = |what: &str| -> R<Clause<'a>> {
-            Err(Diagnostic::error("E0307", span, format!("the support of this distribution {what}"))
-                .fix("use `by mvd` or `by reinforce`")
-                .into())
-        };
-        let TypeValue::Leaf(leaf) = event else { return infinite("is not a finite set of scalars") };
-        if !leaf.shape.is_empty() {
-            return infinite("is not a finite set of scalars");
-        }
-        match leaf.support {
-            Support::Int { lower, upper } => {
-                let (Some(a), Some(b)) = (Self::literal_of(&lower), Self::literal_of(&upper)) else {
-                    return infinite("is infinite or depends on values that are not known when data are bound");
-                };
-                let extent = usize::try_from(b as i64 - a as i64 + 1).unwrap_or(0);
-                Ok(Clause { name, from: a as i64, extent, over: None, samples })
-            }
-            Support::Bool => Ok(Clause { name, from: 0, extent: 2, over: None, samples }),
-            Support::Real { .. } | Support::Named(..) => infinite("is infinite"),
-        }
     }
 
     fn snapshot(&self) -> Snapshot<'a> {
@@ -247,7 +165,7 @@ impl<'a> Machine<'a> {
         self.depth_of_calls = s.depth_of_calls;
     }
 
-    fn one_loop(
+    pub(super) fn one_loop(
         &mut self,
         clause: &Clause<'a>,
         cells: &[usize],
@@ -292,14 +210,6 @@ impl<'a> Machine<'a> {
         refuse(span, "this loop reads too many earlier iterations")
     }
 
-    /// What the loop's name stands for at index `u`.
-    fn loop_value(&mut self, clause: &Clause<'a>, u: Atom, span: Span) -> R<Value<'a>> {
-        match &clause.over {
-            Some(array) => self.index(&array.clone(), &[super::array::Index::At(u)], span),
-            None => Ok(Value::Scalar(self.op(Op::IAdd, &[u, Atom::Int(clause.from)]))),
-        }
-    }
-
     fn parallel(
         &mut self,
         clauses: &[Clause<'a>],
@@ -336,9 +246,13 @@ impl<'a> Machine<'a> {
         let atoms = self.push_for(indices.clone(), CoreBlock { stmts, results }, collectors);
         let mut atoms = atoms.into_iter();
         let supports = Self::index_literals(clauses, &vars);
-        let value = self.reduced(value, reduce, &extents, calls, &supports, &mut atoms, span);
-        let closed = self.close_pieces(pieces, &indices, &mut atoms, span);
+        let scale = clauses.iter().map(Clause::scale).product();
+        let value = self
+            .reduced(value, reduce, &extents, calls, &supports, &mut atoms, span)
+            .and_then(|v| self.over_rows(v, clauses, reduce, scale, span));
+        let closed = self.close_pieces(pieces, clauses, &indices, &mut atoms, span);
         if scored && let Some(s) = atoms.next() {
+            let s = self.scaled(s, scale);
             self.score(s);
         }
         (value.and_then(|v| closed.map(|()| v)), vars)
@@ -346,7 +260,7 @@ impl<'a> Machine<'a> {
 
     fn index_literals(clauses: &[Clause<'a>], vars: &[Var]) -> Option<(Var, i64, usize)> {
         match (clauses, vars) {
-            ([c], [v]) if c.over.is_none() => Some((*v, c.from, c.extent)),
+            ([c], [v]) if c.over.is_none() && !c.is_subsampled() => Some((*v, c.from, c.extent)),
             _ => None,
         }
     }
@@ -363,7 +277,8 @@ impl<'a> Machine<'a> {
         let mut env = env.clone();
         for (clause, &(var, _)) in clauses.iter().zip(indices) {
             let frame = self.frames.last().map_or(0, |f| f.id);
-            self.open.push(OpenLoop { index: var, from: clause.from, frame, samples: clause.samples.clone() });
+            let (from, samples, plate) = (clause.from, clause.samples.clone(), clause.plate.is_some());
+            self.open.push(OpenLoop { index: var, from, frame, samples, plate });
             let value = self.loop_value(clause, var.into(), span)?;
             env.bind(clause.name, value);
         }
@@ -383,6 +298,13 @@ impl<'a> Machine<'a> {
     ) -> R<Value<'a>> {
         if reduce == Reduce::Discard {
             return Ok(Value::Unit);
+        }
+        // What has no elements in Core is known for each iteration.
+        if let Value::Bijector(_) | Value::List(_) = &value
+            && let Some(open) = self.open.last()
+        {
+            let reason = Diagnostic::error("E0390", span, "a list of bijectors is made here");
+            return Err(Fail::Unroll { index: open.index, reason: Box::new(reason) });
         }
         if let Value::Estimate(e) = &value {
             self.estimate_yields(e, calls, results, collectors);
@@ -453,6 +375,9 @@ impl<'a> Machine<'a> {
         reduce: Reduce,
         span: Span,
     ) -> (R<Value<'a>>, Option<Var>) {
+        if clause.is_subsampled() {
+            return (self.rows_in_order(clause, span), None);
+        }
         // Ints that become reals are found by trying, too.
         let snapshot = self.snapshot();
         for _ in 0..=cells.len() + 1 {
@@ -683,7 +608,7 @@ impl<'a> Machine<'a> {
             self.cells[c] = v;
         }
         let value = self.reduced(value, reduce, &[clause.extent], calls, &None, &mut outcome, span);
-        let closed = self.close_pieces(pieces, &indices, &mut outcome, span);
+        let closed = self.close_pieces(pieces, std::slice::from_ref(clause), &indices, &mut outcome, span);
         if scored && let Some(s) = outcome.next() {
             self.score(s);
         }
@@ -702,7 +627,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Every iteration written out.
-    fn unrolled(
+    pub(super) fn unrolled(
         &mut self,
         clause: &Clause<'a>,
         env: &Env<'a>,
@@ -711,6 +636,9 @@ impl<'a> Machine<'a> {
         reason: Diagnostic,
         span: Span,
     ) -> R<Value<'a>> {
+        if clause.is_subsampled() {
+            return Err(reason.into());
+        }
         if clause.extent > MAX_UNROLL {
             return Err(reason
                 .note(format!(
@@ -720,12 +648,15 @@ impl<'a> Machine<'a> {
                 .into());
         }
         let mut values = Vec::with_capacity(clause.extent);
+        let mut marks = Vec::with_capacity(clause.extent);
         for u in 0..clause.extent {
             let mut env = env.clone();
             let value = self.loop_value(clause, Atom::Int(u as i64), span)?;
             env.bind(clause.name, value);
+            marks.push(self.mark());
             values.push(body(self, &env)?);
         }
+        self.complete(clause.from, &marks, span)?;
         match reduce {
             Reduce::Discard => Ok(Value::Unit),
             Reduce::Collect => self.stack(values, span),

@@ -3,8 +3,11 @@
 //!
 //! Every operation goes through [`Machine::op`], which folds literals exactly as Core would compute them.
 
+use super::clause::PlateSet;
 use super::generative::Frame;
+use super::gradient::Gradient;
 use super::strategy::{CallRecord, Current, SiteEntry};
+use super::types::TypeValue;
 use super::value::{Env, Known, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
@@ -68,6 +71,8 @@ pub(super) fn refuse<T>(span: Span, message: impl Into<String>) -> R<T> {
 pub(super) struct Bindings {
     pub data: HashMap<ItemId, Rc<Known>>,
     pub consts: HashMap<ItemId, Constant>,
+    /// How `grad` differentiates.
+    pub gradient: Option<Gradient>,
 }
 
 /// The value of a `const`.
@@ -76,6 +81,31 @@ pub(super) enum Constant {
     Leaf(Rc<Known>),
     Tuple(Vec<Constant>),
     Record(Vec<(String, Constant)>),
+}
+
+impl Constant {
+    pub(super) fn has_missing(&self) -> bool {
+        match self {
+            Constant::Leaf(k) => k.has_missing(),
+            Constant::Tuple(items) => items.iter().any(Constant::has_missing),
+            Constant::Record(fields) => fields.iter().any(|(_, c)| c.has_missing()),
+        }
+    }
+
+    /// The record of leaves with these paths, whose first segment is its own name.
+    pub(super) fn of_leaves(leaves: Vec<(String, Rc<Known>)>) -> Constant {
+        let mut fields: Vec<(String, Vec<(String, Rc<Known>)>)> = Vec::new();
+        for (path, leaf) in leaves {
+            let Some((_, rest)) = path.split_once('.') else { return Constant::Leaf(leaf) };
+            let head = rest.split('.').next().unwrap_or(rest).to_owned();
+            let inner = (rest.to_owned(), leaf);
+            match fields.iter_mut().find(|(n, _)| *n == head) {
+                Some((_, list)) => list.push(inner),
+                None => fields.push((head, vec![inner])),
+            }
+        }
+        Constant::Record(fields.into_iter().map(|(n, list)| (n, Constant::of_leaves(list))).collect())
+    }
 }
 
 /// How parameters enter a program.
@@ -122,6 +152,8 @@ pub(super) struct OpenLoop<'a> {
     /// The frame it stands in, and the addresses that its body samples.
     pub frame: u32,
     pub samples: Rc<[&'a str]>,
+    /// It goes through the rows of a subsampled plate.
+    pub plate: bool,
 }
 
 pub(super) struct Machine<'a> {
@@ -159,6 +191,14 @@ pub(super) struct Machine<'a> {
     pub calls: Vec<CallRecord>,
     /// Results of bijectors' `forward`, so that `inverse` of one is its operand.
     pub forwards: Vec<super::dist::Forward<'a>>,
+    /// Subsampled plates met so far.
+    pub plates: HashMap<ItemId, Rc<PlateSet>>,
+    /// What is read from an index set: the plate, and the position in it.
+    pub rows: HashMap<Var, (ItemId, Atom)>,
+    /// All rows of subsampled plates are gone through.
+    pub whole_plates: bool,
+    /// Addresses sampled row by row in subsampled plates.
+    pub local_addresses: Vec<String>,
     pub depth_of_calls: usize,
     /// Form of the site's value, inside its strategy.
     pub current: Option<Current<'a>>,
@@ -166,6 +206,15 @@ pub(super) struct Machine<'a> {
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
     pub hoists: bool,
+    /// Absent optional addresses are NaN: for reports, which show what is present.
+    pub absent_is_missing: bool,
+    /// The declared type of the expression about to be evaluated: sizes of a call that no argument settles come from it.
+    /// Taken by the first expression that is evaluated.
+    pub want: Option<TypeValue<'a>>,
+    /// Parameters stand for their initial values; those whose initial value is being evaluated.
+    pub initialising: Option<Vec<ItemId>>,
+    /// `inspect`ed so far, in a program made for that.
+    pub inspected: Option<Vec<(String, Var)>>,
 }
 
 /// Draws of one site are numbered below this.
@@ -198,10 +247,18 @@ impl<'a> Machine<'a> {
             drawing: None,
             calls: Vec::new(),
             forwards: Vec::new(),
+            plates: HashMap::new(),
+            rows: HashMap::new(),
+            whole_plates: false,
+            local_addresses: Vec::new(),
             depth_of_calls: 0,
             current: None,
             detaches: false,
             hoists: true,
+            absent_is_missing: false,
+            want: None,
+            initialising: None,
+            inspected: None,
         }
     }
 
@@ -502,7 +559,8 @@ impl<'a> Machine<'a> {
         let (lower, upper) = match noise {
             Noise::Normal => (f64::NEG_INFINITY, f64::INFINITY),
             Noise::Uniform => (0.0, 1.0),
-            Noise::Exponential | Noise::Gamma => (0.0, f64::INFINITY),
+            Noise::LogGamma => (f64::NEG_INFINITY, f64::INFINITY),
+            Noise::Exponential | Noise::Poisson | Noise::Binomial => (0.0, f64::INFINITY),
         };
         let fact = Fact { lower, upper, affine: None, random: true, depth: self.outer.len() };
         self.facts.insert(result, fact);

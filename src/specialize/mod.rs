@@ -10,11 +10,15 @@ pub mod sites;
 
 mod address;
 mod array;
+mod branch;
 mod call;
+mod clause;
 mod dist;
 mod expr;
 mod fold;
 mod generative;
+pub mod gradient;
+mod inspect;
 mod loops;
 pub mod machine;
 mod native;
@@ -27,6 +31,7 @@ mod structure;
 mod terms;
 mod types;
 pub mod value;
+mod while_loop;
 
 #[cfg(test)]
 mod tests;

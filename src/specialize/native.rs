@@ -32,6 +32,8 @@ fn unary(name: &str) -> Option<Op> {
         "normal_cdf" => Op::NormalCdf,
         "normal_quantile" => Op::NormalQuantile,
         "log_normal_cdf" => Op::LogNormalCdf,
+        "log_bessel_i0" => Op::LogBesselI0,
+        "bessel_ratio" => Op::BesselRatio,
         "floor" => Op::Floor,
         "round" => Op::Round,
         "sign" => Op::Sign,
@@ -40,12 +42,26 @@ fn unary(name: &str) -> Option<Op> {
     })
 }
 
+/// Element-wise functions of several reals, with how many.
+fn several(name: &str) -> Option<(Op, usize)> {
+    Some(match name {
+        "gamma_p" => (Op::GammaP, 2),
+        "gamma_p_inv" => (Op::GammaPInv, 2),
+        "beta_inc" => (Op::BetaInc, 3),
+        "beta_inc_inv" => (Op::BetaIncInv, 3),
+        "von_mises_cdf" => (Op::VonMisesCdf, 2),
+        "von_mises_quantile" => (Op::VonMisesQuantile, 2),
+        "owens_t" => (Op::OwensT, 2),
+        _ => return None,
+    })
+}
+
 const OTHERS: &[&str] = &[
     "abs",
+    "xlogy",
+    "xlog1py",
     "min",
     "max",
-    "gamma_p",
-    "beta_inc",
     "sum",
     "mean",
     "variance",
@@ -75,6 +91,9 @@ const OTHERS: &[&str] = &[
     "std_uniform",
     "std_exponential",
     "std_gamma",
+    "std_log_gamma",
+    "std_poisson",
+    "std_binomial",
     "stop",
     "frozen",
     "simulate",
@@ -82,13 +101,17 @@ const OTHERS: &[&str] = &[
     "forward",
     "inverse",
     "is_missing",
+    "plug_in",
+    "pivot",
+    "fold",
+    "grad",
+    "inspect",
 ];
 
-const LATER: &[&str] =
-    &["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "inspect", "plug_in", "compose"];
+const LATER: &[&str] = &["merge", "restrict", "predictive", "condition", "marginal", "normalize"];
 
 pub(super) fn is_native(name: &str) -> bool {
-    unary(name).is_some() || OTHERS.contains(&name) || LATER.contains(&name)
+    unary(name).is_some() || several(name).is_some() || OTHERS.contains(&name) || LATER.contains(&name)
 }
 
 impl<'a> Machine<'a> {
@@ -108,6 +131,11 @@ impl<'a> Machine<'a> {
                 Ok(m.real_op(op, x))
             });
         }
+        if let Some((op, operands)) = several(name)
+            && operands == values.len()
+        {
+            return self.elementwise(&values, span, &mut |m, x| Ok(m.real_op(op, x)));
+        }
         match (name, values.as_slice()) {
             ("abs", [x]) => self.elementwise(std::slice::from_ref(x), span, &mut |m, x| {
                 Ok(if m.scalar_of(x[0]) == Scalar::Int {
@@ -117,6 +145,8 @@ impl<'a> Machine<'a> {
                     m.real_op(Op::Abs, x)
                 })
             }),
+            ("xlogy", [_, _]) => self.elementwise(&values, span, &mut |m, x| Ok(m.times_log(x[0], x[1], Op::Log))),
+            ("xlog1py", [_, _]) => self.elementwise(&values, span, &mut |m, x| Ok(m.times_log(x[0], x[1], Op::Log1p))),
             ("min" | "max", [a, b]) => {
                 let least = name == "min";
                 self.elementwise(&[a.clone(), b.clone()], span, &mut |m, x| {
@@ -130,11 +160,20 @@ impl<'a> Machine<'a> {
                 })
             }
             ("min" | "max", [a]) => self.extreme(a, name == "min", span),
-            ("gamma_p", [_, _]) => self.elementwise(&values, span, &mut |m, x| Ok(m.real_op(Op::GammaP, x))),
-            ("beta_inc", [_, _, _]) => self.elementwise(&values, span, &mut |m, x| Ok(m.real_op(Op::BetaInc, x))),
+            ("pivot", [a]) => {
+                let top = self.extreme(a, false, span)?;
+                let top = self.force(&top, span)?;
+                let top = self.real_op(Op::Max, &[top, Atom::Real(-1e300)]);
+                let top = self.real_op(Op::Min, &[top, Atom::Real(1e300)]);
+                Ok(Value::Scalar(self.stop_atom(top)))
+            }
+            ("fold", [f, Value::List(items)]) => self.folded(f, items, span),
+            ("grad", [f, x]) => self.gradient(f, x, span),
+            ("inspect", [x, Value::Text(name)]) => self.inspect(x, name, span),
             ("is_missing", [x]) => self.elementwise(std::slice::from_ref(x), span, &mut |m, x| {
                 Ok(if m.scalar_of(x[0]) == Scalar::Real { m.op(Op::IsNan, x) } else { Atom::Bool(false) })
             }),
+            ("plug_in", [x @ (Value::Scalar(_) | Value::Array(_))]) => Ok(x.clone()),
             ("sum", [Value::Estimates(e)]) => self.estimates_sum(e, span),
             ("mean", [Value::Estimates(e)]) => {
                 let n: usize = e.extents.iter().product();
@@ -239,14 +278,35 @@ impl<'a> Machine<'a> {
             ("std_normal", []) => Ok(Value::Scalar(self.noise(Noise::Normal, Vec::new()))),
             ("std_uniform", []) => Ok(Value::Scalar(self.noise(Noise::Uniform, Vec::new()))),
             ("std_exponential", []) => Ok(Value::Scalar(self.noise(Noise::Exponential, Vec::new()))),
-            ("std_gamma", [shape]) => {
-                let a = self.force(shape, span)?;
-                let a = self.real_of(a);
-                Ok(Value::Scalar(self.noise(Noise::Gamma, vec![a])))
+            ("std_log_gamma", [_]) => self.noise_of(Noise::LogGamma, &values, span).map(Value::Scalar),
+            ("std_gamma", [_]) => {
+                let l = self.noise_of(Noise::LogGamma, &values, span)?;
+                Ok(Value::Scalar(self.op(Op::Exp, &[l])))
+            }
+            ("std_poisson", [_]) => {
+                let x = self.noise_of(Noise::Poisson, &values, span)?;
+                Ok(Value::Scalar(self.op(Op::ToInt, &[x])))
+            }
+            ("std_binomial", [_, _]) => {
+                let x = self.noise_of(Noise::Binomial, &values, span)?;
+                Ok(Value::Scalar(self.op(Op::ToInt, &[x])))
             }
             _ => {
                 let _ = env;
                 refuse(span, format!("`{name}` can't be applied to these {} arguments", values.len()))
+            }
+        }
+    }
+
+    /// `f(f(a, b), f(c, d))`: halves first, so that calls nest little.
+    fn folded(&mut self, f: &Value<'a>, items: &[Value<'a>], span: Span) -> R<Value<'a>> {
+        match items {
+            [] => refuse(span, "`fold` of nothing"),
+            [one] => Ok(one.clone()),
+            _ => {
+                let (left, right) = items.split_at(items.len() / 2);
+                let (left, right) = (self.folded(f, left, span)?, self.folded(f, right, span)?);
+                self.apply(f, vec![left, right], span)
             }
         }
     }
@@ -256,6 +316,37 @@ impl<'a> Machine<'a> {
             Value::Scalar(Atom::Int(i)) if *i >= 0 => Ok(*i as usize),
             _ => refuse(span, "a size must be an int that is known when data are bound"),
         }
+    }
+
+    /// `a log(x)` (or `a log1p(x)`) that is 0 where `a` is 0, also where the logarithm is infinite. What stands there has
+    /// derivative zero: no multiplication of zero by infinity remains in either direction.
+    fn times_log(&mut self, a: Atom, x: Atom, log: Op) -> Atom {
+        let end = if log == Op::Log { 0.0 } else { -1.0 };
+        if self.fact(x).lower > end {
+            let l = self.real_op(log, &[x]);
+            return self.real_op(Op::Mul, &[a, l]);
+        }
+        let at_end = self.real_op(Op::Eq, &[x, Atom::Real(end)]);
+        let x = self.real_of(x);
+        let inside = self.op(Op::Select, &[at_end, Atom::Real(end + 1.0), x]);
+        let l = self.real_op(log, &[inside]);
+        let product = self.real_op(Op::Mul, &[a, l]);
+        let none = self.real_op(Op::Eq, &[a, Atom::Real(0.0)]);
+        let limit = self.real_op(Op::Mul, &[a, Atom::Real(f64::NEG_INFINITY)]);
+        let limit = self.op(Op::Select, &[none, Atom::Real(0.0), limit]);
+        let limit = self.op(Op::Select, &[at_end, limit, Atom::Real(0.0)]);
+        let limit = self.stop_atom(limit);
+        self.real_op(Op::Add, &[product, limit])
+    }
+
+    /// A native random number with operands.
+    fn noise_of(&mut self, noise: Noise, operands: &[Value<'a>], span: Span) -> R<Atom> {
+        let mut args = Vec::new();
+        for x in operands {
+            let x = self.force(x, span)?;
+            args.push(self.real_of(x));
+        }
+        Ok(self.noise(noise, args))
     }
 
     fn filled(&mut self, x: Atom, sizes: &[Value<'a>], span: Span) -> R<Value<'a>> {
@@ -384,6 +475,10 @@ impl<'a> Machine<'a> {
                 }
                 Repr::View { base, axes } => {
                     let repr = Repr::View { base: self.stop_atom(*base), axes: axes.clone() };
+                    Value::Array(Array { scalar: array.scalar, shape: array.shape.clone(), repr })
+                }
+                Repr::Rows { base, axes } => {
+                    let repr = Repr::Rows { base: self.stop_atom(*base), axes: axes.clone() };
                     Value::Array(Array { scalar: array.scalar, shape: array.shape.clone(), repr })
                 }
                 Repr::Core(a) => Value::core(self.stop_atom(*a), array.scalar, array.shape.clone()),

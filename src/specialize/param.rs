@@ -10,10 +10,16 @@ use crate::ir::core::{Atom, Role, Scalar, Type};
 use crate::syntax::tree::{Expr, ExprKind, ItemKind, TypeExpr, TypeKind};
 use crate::types::program::ItemId;
 
+/// Initial values of one parameter draw at no more sites.
+const SITES: u32 = 1 << 22;
+
 impl<'a> Machine<'a> {
     /// The value of a parameter here; with derivative zero inside `frozen`.
     pub(super) fn param(&mut self, id: ItemId) -> R<Value<'a>> {
         self.param_reads += 1;
+        if self.initialising.is_some() {
+            return self.initial_value(id);
+        }
         if self.frozen {
             if let Some(v) = self.frozen_params.get(&id) {
                 return Ok(v.clone());
@@ -24,6 +30,72 @@ impl<'a> Machine<'a> {
             return Ok(stopped);
         }
         self.live_param(id)
+    }
+
+    /// The declared value a parameter starts from, made once. Its draws are numbered by its place among the parameters, so
+    /// that they do not depend on which others are asked for.
+    pub(super) fn initial_value(&mut self, id: ItemId) -> R<Value<'a>> {
+        if let Some(v) = self.params.get(&id) {
+            return Ok(v.clone());
+        }
+        let checked = self.checked;
+        let ItemKind::Param { name, ty, init, .. } = &checked.items.item(id).kind else {
+            return refuse(Span::default(), "not a parameter");
+        };
+        let under_way = self.initialising.get_or_insert_with(Vec::new);
+        if under_way.contains(&id) {
+            return refuse(name.span, format!("the initial value of `{}` depends on itself", name.text));
+        }
+        under_way.push(id);
+        let place = checked.items.items[..id.0 as usize]
+            .iter()
+            .filter(|e| matches!(e.item.kind, ItemKind::Param { .. }))
+            .count();
+        let site = std::mem::replace(&mut self.next_site, u32::try_from(place).unwrap_or(0).wrapping_mul(SITES));
+        let env = Env::new(checked.items.module_of(id), 0);
+        let value = self.in_prologue(|m| {
+            let want = m.wanted(ty, &env);
+            let value = m.expr_as(init, want, &env)?;
+            let ty = m.eval_type(ty, &env)?;
+            m.of_type(&value, &ty, init.span)
+        });
+        self.next_site = site;
+        if let Some(under_way) = &mut self.initialising {
+            under_way.pop();
+        }
+        let value = value?;
+        self.params.insert(id, value.clone());
+        Ok(value)
+    }
+
+    /// A value as one of a declared type: ints as reals, scalars repeated, shapes compared.
+    fn of_type(&mut self, value: &Value<'a>, ty: &TypeValue<'a>, span: Span) -> R<Value<'a>> {
+        match (value, ty) {
+            (Value::Record(fields), TypeValue::Record(types)) => {
+                let mut out = Vec::new();
+                for (n, t) in types {
+                    let Some((_, v)) = fields.iter().find(|(f, _)| f == n) else {
+                        return refuse(span, format!("field `{n}` is missing"));
+                    };
+                    out.push((n.clone(), self.of_type(v, t, span)?));
+                }
+                Ok(Value::record(out))
+            }
+            (Value::Tuple(items), TypeValue::Tuple(types)) if items.len() == types.len() => {
+                let items: R<Vec<_>> = items.iter().zip(types).map(|(v, t)| self.of_type(v, t, span)).collect();
+                Ok(Value::Tuple(items?.into()))
+            }
+            (Value::Scalar(_) | Value::Array(_) | Value::Range(..), TypeValue::Leaf(leaf)) => {
+                let value = self.with_scalar(value, leaf.scalar)?;
+                let found = super::types::shape_of(&value);
+                match value {
+                    _ if found == leaf.shape => Ok(value),
+                    Value::Scalar(a) => Ok(Value::fill(a, leaf.scalar, leaf.shape.clone())),
+                    _ => refuse(span, format!("shape {:?} declared, the initial value has {found:?}", leaf.shape)),
+                }
+            }
+            _ => refuse(span, "the initial value has another form than declared"),
+        }
     }
 
     fn live_param(&mut self, id: ItemId) -> R<Value<'a>> {
@@ -160,24 +232,12 @@ impl<'a> Machine<'a> {
                 }
                 Ok(Value::record(out))
             }
+            (Value::Tuple(items), TypeValue::Tuple(types)) if items.len() == types.len() => {
+                let items: R<Vec<_>> = items.iter().zip(types).map(|(v, t)| self.unconstrained(v, t, span)).collect();
+                Ok(Value::Tuple(items?.into()))
+            }
             (_, TypeValue::Leaf(leaf)) => {
-                let value = self.with_scalar(value, leaf.scalar)?;
-                let mut value = value;
-                if super::types::shape_of(&value) != leaf.shape {
-                    match value {
-                        Value::Scalar(a) => value = Value::fill(a, leaf.scalar, leaf.shape.clone()),
-                        _ => {
-                            return refuse(
-                                span,
-                                format!(
-                                    "shape {:?} declared, the initial value has {:?}",
-                                    leaf.shape,
-                                    super::types::shape_of(&value)
-                                ),
-                            );
-                        }
-                    }
-                }
+                let value = self.of_type(value, ty, span)?;
                 let Some(bijector) = self.support_bijector(&leaf.support, span)? else { return Ok(value) };
                 let (batch, _) = self.unconstrained_shape(&bijector, leaf, span)?;
                 if batch.is_empty() {

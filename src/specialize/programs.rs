@@ -9,7 +9,7 @@ use super::types::shape_of;
 use super::value::{Env, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Block, Collector, Program, Role, Scalar, Type};
+use crate::ir::core::{Atom, Block, Collector, Program, Role, Scalar, Type, Var};
 use crate::ir::op::Op;
 use crate::syntax::tree::{Expr, ItemKind};
 use crate::types::program::{DerivedGuide, ItemId};
@@ -49,6 +49,38 @@ impl<'a> Machine<'a> {
         stmts.append(&mut self.stmts);
         self.program.step = Block { stmts, results };
         super::terms::remove_dead(&mut self.program);
+    }
+
+    /// Ints where they are absent as missing numbers, as reals are already; without what says whether they are present.
+    fn without_absent(&mut self, named: Vec<(String, Value<'a>)>, span: Span) -> R<Vec<(String, Value<'a>)>> {
+        let (flags, values): (Vec<_>, Vec<_>) = named.into_iter().partition(|(n, _)| n.ends_with('?'));
+        let mut out = Vec::with_capacity(values.len());
+        for (name, value) in values {
+            let flag = flags.iter().find(|(n, _)| *n == super::address::present(&name));
+            let value = match (flag.map(|f| &f.1), &value) {
+                (Some(Value::Scalar(present)), Value::Scalar(x))
+                    if *present != Atom::Bool(true) && self.scalar_of(*x) == Scalar::Int =>
+                {
+                    let real = self.real_of(*x);
+                    Value::Scalar(self.op(Op::Select, &[*present, real, Atom::Real(f64::NAN)]))
+                }
+                (Some(present), Value::Array(array)) if array.scalar == Scalar::Int => {
+                    let (present, array) = (present.clone(), array.clone());
+                    self.map(&array.shape.clone(), Scalar::Real, |m, at| {
+                        let here = match &present {
+                            Value::Array(p) => m.element(p, &at[..p.shape.len().min(at.len())])?,
+                            other => m.force(other, span)?,
+                        };
+                        let x = m.element(&array, at)?;
+                        let real = m.real_of(x);
+                        Ok(m.op(Op::Select, &[here, real, Atom::Real(f64::NAN)]))
+                    })?
+                }
+                _ => value,
+            };
+            out.push((name, value));
+        }
+        Ok(out)
     }
 
     fn declare_params(&mut self, names: &[String]) -> R<()> {
@@ -104,9 +136,36 @@ fn build_objective<'a>(m: &mut Machine<'a>, expr: &'a Expr, options: &Options) -
     Ok(())
 }
 
+/// What an objective `inspect`s: one result per place, `[…loops, …value]`, and their names; NaN where a place was not reached.
+/// Samples are plain draws. `None`: it inspects nothing.
+pub fn inspected<'a>(bound: &Bound<'a>, expr: &'a Expr, options: &Options) -> Checked<Option<Program>> {
+    let mut m = machine(bound, options.space, SiteForm::Draw);
+    m.inspected = Some(Vec::new());
+    failed((|| {
+        m.declare_params(&options.params)?;
+        let env = m.main_env();
+        let n = options.particles.max(1);
+        m.for_(&[n], vec![Collector::Sum { keep: Vec::new() }], |m, _| {
+            let a = m.scalar(expr, &env)?;
+            Ok(vec![m.real_of(a)])
+        })?;
+        let (names, vars): (Vec<String>, Vec<Var>) = m.inspected.take().unwrap_or_default().into_iter().unzip();
+        let mut stmts = std::mem::take(&mut m.stmts);
+        let exposed = super::inspect::expose(&mut m.program, &mut stmts, &vars);
+        m.stmts = stmts;
+        let found = names.into_iter().zip(exposed).filter_map(|(n, v)| Some((n, v?)));
+        let (names, results): (Vec<String>, Vec<Atom>) = found.map(|(n, v)| (n, Atom::Var(v))).unzip();
+        m.program.outputs = names;
+        m.finish(results);
+        Ok(())
+    })())?;
+    Ok((!m.program.outputs.is_empty()).then_some(m.program))
+}
+
 /// log density of the guide's model at unconstrained latents, with the log Jacobian. One parameter, `latent[n]`.
 pub fn log_joint<'a>(bound: &Bound<'a>, guide: &'a DerivedGuide) -> Checked<Program> {
     let mut m = machine(bound, Space::Constrained, SiteForm::Draw);
+    m.whole_plates = true;
     failed((|| {
         let env = m.main_env();
         let span = guide.model.span;
@@ -129,10 +188,13 @@ pub fn log_joint<'a>(bound: &Bound<'a>, guide: &'a DerivedGuide) -> Checked<Prog
     Ok(m.program)
 }
 
-/// Draws from `q` with what `p` returns and `log p - log q`, `batch` at a time. The number of the first draw is the
+/// Draws from `q` with what `p` returns and `log p - log q`, `batch` at a time, with all rows of plates; latents of the rows of
+/// a subsampled plate are drawn and weighed, but not among the quantities. The number of the first draw is the
 /// state input [`FIRST_DRAW`]; a draw depends on its number, not on the batch.
 pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, options: &Options) -> Checked<Draws> {
     let mut m = machine(bound, options.space, SiteForm::Draw);
+    m.whole_plates = true;
+    m.absent_is_missing = true;
     let mut quantities = Vec::new();
     failed((|| {
         m.declare_params(&options.params)?;
@@ -155,7 +217,9 @@ pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, opti
             for (value, latent) in [(&qr.trace, true), (&pr.value, false)] {
                 let mut named = Vec::new();
                 name_leaves("", value, &mut named);
-                for (name, leaf) in named {
+                // Latents of single rows are too many to be kept draw by draw.
+                named.retain(|(n, _)| !latent || !is_local(n, &m.local_addresses));
+                for (name, leaf) in m.without_absent(named, span)? {
                     let atom = m.force(&leaf, span)?;
                     quantities.push((name, m.program.atom_type(atom).shape, latent));
                     results.push(atom);
@@ -176,6 +240,10 @@ pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, opti
     Ok(Draws { program: m.program, quantities })
 }
 
+fn is_local(name: &str, local: &[String]) -> bool {
+    local.iter().any(|l| name.strip_prefix(l.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
 fn name_leaves<'a>(prefix: &str, value: &Value<'a>, into: &mut Vec<(String, Value<'a>)>) {
     let join = |n: &str| if prefix.is_empty() { n.to_owned() } else { format!("{prefix}.{n}") };
     match value {
@@ -190,30 +258,50 @@ fn name_leaves<'a>(prefix: &str, value: &Value<'a>, into: &mut Vec<(String, Valu
     }
 }
 
-/// Initial values of the named parameters on the unconstrained space: one result each, no parameters. An `init` may
-/// draw.
+/// Initial values of the named parameters on the unconstrained space: one result each, no parameters. An `init` is
+/// evaluated once, and may draw.
 pub fn initial_params(bound: &Bound<'_>, names: &[String]) -> Checked<Program> {
     let mut m = machine(bound, Space::Constrained, SiteForm::Draw);
+    m.initialising = Some(Vec::new());
     failed((|| {
         let checked = m.checked;
+        let mut made: Vec<(&str, Value<'_>)> = Vec::new();
         let mut atoms = Vec::new();
         for name in names {
             let mut segments = name.split('.');
             let root = segments.next().unwrap_or(name);
-            let found = checked.items.items.iter().find_map(|entry| match &entry.item.kind {
-                ItemKind::Param { name: n, ty, init, .. } if n.text == root => Some((entry.module, n.span, ty, init)),
-                _ => None,
-            });
-            let Some((module, span, ty, init)) = found else {
+            let found = checked
+                .items
+                .items
+                .iter()
+                .position(|entry| matches!(&entry.item.kind, ItemKind::Param { name: n, .. } if n.text == root));
+            let Some(k) = found else {
                 return refuse(Span::default(), format!("there is no parameter `{name}`"));
             };
-            let env = Env::new(module, 0);
-            let ty = m.eval_type(ty, &env)?;
-            let value = m.expr(init, &env)?;
-            let mut z = m.unconstrained(&value, &ty, span)?;
+            let id = ItemId(u32::try_from(k).unwrap_or(u32::MAX));
+            let ItemKind::Param { name: declared, ty, .. } = &checked.items.item(id).kind else {
+                return refuse(Span::default(), format!("there is no parameter `{name}`"));
+            };
+            let span = declared.span;
+            let mut z = match made.iter().find(|(n, _)| *n == root) {
+                Some((_, z)) => z.clone(),
+                None => {
+                    let value = m.initial_value(id)?;
+                    let z = m.in_prologue(|m| {
+                        let ty = m.eval_type(ty, &Env::new(checked.items.module_of(id), 0))?;
+                        m.unconstrained(&value, &ty, span)
+                    })?;
+                    made.push((root, z.clone()));
+                    z
+                }
+            };
             for s in segments {
-                z = match z.field(s) {
-                    Some(v) => v.clone(),
+                let part = match (&z, s.parse::<usize>()) {
+                    (Value::Tuple(items), Ok(k)) => items.get(k).cloned(),
+                    _ => z.field(s).cloned(),
+                };
+                z = match part {
+                    Some(v) => v,
                     None => return refuse(span, format!("there is no parameter `{name}`")),
                 };
             }

@@ -50,7 +50,7 @@ fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(Mention<'a>)) {
             t.iter().for_each(|t| ty(t, f));
             expr(value, f);
         }
-        StmtKind::Assign { name, indices, value } => {
+        StmtKind::Assign { name, indices, value, .. } => {
             f(Mention::Assigned(&name.text));
             f(Mention::Name(&name.text));
             indices.iter().for_each(|e| expr(e, f));

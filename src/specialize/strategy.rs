@@ -417,9 +417,11 @@ impl SiteTable<'_> {
             return;
         }
         let mut all = std::mem::take(&mut self.machine.prologue);
+        let made: Vec<Var> = all.iter().flat_map(Stmt::results).collect();
         all.append(stmts);
         *stmts = all;
         self.machine.params.clear();
         self.machine.frozen_params.clear();
+        self.machine.plates.retain(|_, p| !p.set.and_then(Atom::var).is_some_and(|v| made.contains(&v)));
     }
 }

@@ -5,6 +5,7 @@ use super::machine::{Machine, R, refuse};
 use super::value::{Env, Value};
 use crate::ir::core::{Atom, Scalar};
 use crate::syntax::tree::{Expr, ExprKind, ItemKind, Name, Param, TypeExpr, TypeKind};
+use crate::types::program::ModuleId;
 use std::collections::HashMap;
 
 /// The set that an element lies in.
@@ -39,6 +40,20 @@ pub(super) enum TypeValue<'a> {
 }
 
 impl TypeValue<'_> {
+    /// Without so many leading axes of every leaf.
+    pub(super) fn element(self, axes: usize) -> Self {
+        match self {
+            TypeValue::Leaf(leaf) => {
+                let shape = leaf.shape.get(axes..).unwrap_or_default().to_vec();
+                TypeValue::Leaf(LeafType { shape, ..leaf })
+            }
+            TypeValue::Tuple(items) => TypeValue::Tuple(items.into_iter().map(|t| t.element(axes)).collect()),
+            TypeValue::Record(fields) => {
+                TypeValue::Record(fields.into_iter().map(|(n, t)| (n, t.element(axes))).collect())
+            }
+        }
+    }
+
     /// Number of axes of a leaf; 0 for the others.
     pub(super) fn rank(&self) -> usize {
         match self {
@@ -182,7 +197,11 @@ impl<'a> Machine<'a> {
             for (n, t) in fields {
                 out.push((n.text.clone(), self.eval_type(t, &inner)?));
             }
-            return Ok(TypeValue::Record(out));
+            let mut outer = Vec::new();
+            for s in if params.is_empty() { sizes } else { &[] } {
+                outer.push(self.static_size(s, env)?);
+            }
+            return Ok(with_axes(TypeValue::Record(out), &outer));
         }
         if let Some(found) = self.type_variable(text, env)? {
             return if sizes.is_empty() {
@@ -267,6 +286,7 @@ impl<'a> Machine<'a> {
         ty: &'a TypeExpr,
         value: &Value<'a>,
         sizes: &[Name],
+        module: ModuleId,
         found: &mut HashMap<&'a str, i64>,
     ) -> R<()> {
         match &ty.kind {
@@ -281,7 +301,7 @@ impl<'a> Machine<'a> {
                             if let TypeValue::Leaf(leaf) = event {
                                 let shape: Vec<usize> = d.batch.iter().chain(&leaf.shape).copied().collect();
                                 let value = Value::fill(Atom::Real(0.0), Scalar::Real, shape);
-                                self.infer_sizes(arg, &value, sizes, found)?;
+                                self.infer_sizes(arg, &value, sizes, module, found)?;
                             }
                         }
                         return Ok(());
@@ -293,7 +313,7 @@ impl<'a> Machine<'a> {
                             }
                             if let TypeValue::Leaf(leaf) = self.bijector_type(value, k == 1, ty.span)? {
                                 let value = Value::fill(Atom::Real(0.0), Scalar::Real, leaf.shape);
-                                self.infer_sizes(arg, &value, sizes, found)?;
+                                self.infer_sizes(arg, &value, sizes, module, found)?;
                             }
                         }
                         return Ok(());
@@ -312,16 +332,21 @@ impl<'a> Machine<'a> {
                     return Ok(());
                 }
                 let checked = self.checked;
-                for item in checked.items.items.iter() {
-                    if let ItemKind::Type { name: n, sizes: params, fields } = &item.item.kind
-                        && n.text == *text
+                if let Some(id) = checked.items.resolve(module, text)
+                    && let ItemKind::Type { sizes: params, fields, .. } = &checked.items.item(id).kind
+                {
+                    let own = checked.items.module_of(id);
                     {
                         let mut inner = HashMap::new();
                         for (field, t) in fields {
                             if let Some(v) = value.field(&field.text) {
                                 let v = v.clone();
-                                self.infer_sizes(t, &v, params, &mut inner)?;
+                                self.infer_sizes(t, &v, params, own, &mut inner)?;
                             }
+                        }
+                        let outer = if params.is_empty() { exprs.as_slice() } else { &[] };
+                        for (e, &extent) in outer.iter().zip(&shape_of(value)) {
+                            note(e, extent, sizes, found);
                         }
                         for (p, e) in params.iter().zip(exprs) {
                             if let Some(&n) = inner.get(p.text.as_str()) {
@@ -342,13 +367,13 @@ impl<'a> Machine<'a> {
                 for (expr, &extent) in exprs.iter().zip(&shape[start..]) {
                     note(expr, extent, sizes, found);
                 }
-                self.infer_sizes(element, value, sizes, found)
+                self.infer_sizes(element, value, sizes, module, found)
             }
             TypeKind::Record(fields) => {
                 for (n, t) in fields {
                     if let Some(v) = value.field(&n.text) {
                         let v = v.clone();
-                        self.infer_sizes(t, &v, sizes, found)?;
+                        self.infer_sizes(t, &v, sizes, module, found)?;
                     }
                 }
                 Ok(())
@@ -356,7 +381,7 @@ impl<'a> Machine<'a> {
             TypeKind::Tuple(items) => {
                 if let Value::Tuple(values) = value {
                     for (t, v) in items.iter().zip(values.iter()) {
-                        self.infer_sizes(t, v, sizes, found)?;
+                        self.infer_sizes(t, v, sizes, module, found)?;
                     }
                 }
                 Ok(())
@@ -403,6 +428,18 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// The type of a number or an array, as far as its shape goes.
+    pub(super) fn type_of(&self, value: &Value<'a>) -> Option<TypeValue<'a>> {
+        match value {
+            Value::Scalar(_) | Value::Array(_) | Value::Range(..) => Some(TypeValue::Leaf(LeafType {
+                scalar: Scalar::Real,
+                shape: shape_of(value),
+                support: Support::Real { lower: None, upper: None },
+            })),
+            _ => None,
+        }
+    }
+
     /// A value of the leaf types' form, of zeros: the template of results.
     pub(super) fn template(&self, ty: &TypeValue<'a>) -> Value<'a> {
         match ty {
@@ -446,6 +483,7 @@ pub(super) fn shape_of(value: &Value<'_>) -> Vec<usize> {
     match value {
         Value::Array(a) => a.shape.clone(),
         Value::Range(a, b) => vec![usize::try_from(b - a).unwrap_or(0)],
+        Value::Plate(p) => vec![p.of],
         Value::Record(fields) => fields.first().map(|(_, v)| shape_of(v)).unwrap_or_default(),
         _ => Vec::new(),
     }

@@ -1,6 +1,7 @@
 //! Values of the partial evaluator. What is known when data are bound stays static (literals, known arrays, functions,
 //! distributions); the rest are atoms of the Core under construction. An array of records is a record of arrays.
 
+use super::clause::PlateSet;
 use crate::ir::core::{Atom, Scalar, Var};
 use crate::syntax::tree::{Expr, StrategyItem};
 use crate::types::program::{ItemId, ModuleId};
@@ -14,6 +15,12 @@ pub struct Known {
     pub scalar: Scalar,
     pub shape: Vec<usize>,
     pub values: Vec<f64>,
+}
+
+impl Known {
+    pub(super) fn has_missing(&self) -> bool {
+        self.values.iter().any(|x| x.is_nan())
+    }
 }
 
 /// How one axis of a viewed array is read.
@@ -32,6 +39,12 @@ pub(super) enum Repr<'a> {
     View {
         base: Atom,
         axes: Rc<[ViewAxis]>,
+    },
+    /// Values at this step's rows: axes that are given belong to a subsampled plate; they have the extent of all rows, of
+    /// which only this step's are stored.
+    Rows {
+        base: Atom,
+        axes: Rc<[Option<ItemId>]>,
     },
     Known(Rc<Known>),
     /// All elements equal.
@@ -54,6 +67,8 @@ pub(super) enum Value<'a> {
     Array(Array<'a>),
     /// `from..to`
     Range(i64, i64),
+    /// A subsampled plate.
+    Plate(Rc<PlateSet>),
     Tuple(Rc<[Value<'a>]>),
     /// Records and traces.
     Record(Rc<[(String, Value<'a>)]>),
@@ -70,7 +85,9 @@ pub(super) enum Value<'a> {
     Estimate(Rc<Estimate>),
     /// One estimate per index of the loops that made it: `extents` lead every atom's axes.
     Estimates(Rc<Estimates>),
-    Text,
+    Text(&'a str),
+    /// Several of what has no elements in Core: bijectors, in order.
+    List(Rc<[Value<'a>]>),
 }
 
 pub(super) struct Closure<'a> {
@@ -215,6 +232,21 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The record with the part at this path replaced.
+    pub(super) fn with_part<'n>(&self, mut path: impl Iterator<Item = &'n str>, part: Value<'a>) -> Value<'a> {
+        let Some(name) = path.next() else { return part };
+        match self {
+            Value::Record(fields) => {
+                let mut fields = fields.to_vec();
+                if let Some((_, v)) = fields.iter_mut().find(|(n, _)| n == name) {
+                    *v = v.with_part(path.collect::<Vec<_>>().into_iter(), part);
+                }
+                Value::record(fields)
+            }
+            other => other.clone(),
+        }
+    }
+
     pub(super) fn core(atom: Atom, scalar: Scalar, shape: Vec<usize>) -> Value<'a> {
         if shape.is_empty() {
             Value::Scalar(atom)
@@ -242,6 +274,7 @@ impl<'a> Value<'a> {
             Value::Scalar(_) => "a scalar",
             Value::Array(_) => "an array",
             Value::Range(..) => "a range",
+            Value::Plate(_) => "a plate",
             Value::Tuple(_) => "a tuple",
             Value::Record(_) => "a record",
             Value::Closure(_) | Value::Native(_) => "a function",
@@ -251,7 +284,8 @@ impl<'a> Value<'a> {
             Value::Bijector(_) => "a bijector",
             Value::Continuation => "a continuation",
             Value::Estimate(_) | Value::Estimates(_) => "an estimate",
-            Value::Text => "a text",
+            Value::Text(_) => "a text",
+            Value::List(_) => "a list",
         }
     }
 
@@ -261,9 +295,14 @@ impl<'a> Value<'a> {
             args.iter().map(|(n, v)| (*n, v.map_atoms(f))).collect()
         };
         match self {
-            Value::Unit | Value::Range(..) | Value::Item(_) | Value::Native(_) | Value::Continuation | Value::Text => {
-                self.clone()
-            }
+            Value::Unit
+            | Value::Range(..)
+            | Value::Plate(_)
+            | Value::Item(_)
+            | Value::Native(_)
+            | Value::Continuation
+            | Value::Text(_) => self.clone(),
+            Value::List(items) => Value::List(items.iter().map(|v| v.map_atoms(f)).collect()),
             Value::Scalar(a) => Value::Scalar(f(*a)),
             Value::Array(array) => {
                 let repr = match &array.repr {
@@ -279,6 +318,7 @@ impl<'a> Value<'a> {
                             .collect();
                         Repr::View { base, axes }
                     }
+                    Repr::Rows { base, axes } => Repr::Rows { base: f(*base), axes: axes.clone() },
                     Repr::Known(k) => Repr::Known(k.clone()),
                     Repr::Fill(a) => Repr::Fill(f(*a)),
                     Repr::List(items) => Repr::List(items.iter().map(|v| v.map_atoms(f)).collect()),

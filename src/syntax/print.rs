@@ -271,8 +271,12 @@ impl Printer {
             StmtKind::Var { name, ty, value } => self.named_value("var", name, ty.as_ref(), value),
             StmtKind::State { name, ty, init } => self.named_value("state", name, ty.as_ref(), init),
             StmtKind::Tune { name, ty, init } => self.named_value("tune", name, ty.as_ref(), init),
-            StmtKind::Assign { name, indices, value } => {
-                self.place(name, indices);
+            StmtKind::Assign { name, fields, indices, value } => {
+                let mut path = name.clone();
+                for field in fields {
+                    path.text = format!("{}.{}", path.text, field.text);
+                }
+                self.place(&path, indices);
                 self.put(" = ");
                 self.expr(value, 0);
             }

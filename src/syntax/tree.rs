@@ -147,6 +147,31 @@ pub struct FnItem {
     pub body: Block,
 }
 
+impl FnItem {
+    /// True if a size stands in no parameter's type: only where the result goes can say it.
+    pub fn sized_by_result(&self) -> bool {
+        self.sizes.iter().any(|s| !self.params.iter().any(|p| p.ty.as_ref().is_some_and(|t| t.mentions_size(&s.text))))
+    }
+}
+
+impl TypeExpr {
+    /// True if the name alone is a size somewhere in the type.
+    pub fn mentions_size(&self, name: &str) -> bool {
+        let sized = |sizes: &[Expr]| sizes.iter().any(|e| matches!(&e.kind, ExprKind::Name(n) if n == name));
+        match &self.kind {
+            TypeKind::Named { name: own, sizes, args, .. } => {
+                own.text == name || sized(sizes) || args.iter().any(|a| a.mentions_size(name))
+            }
+            TypeKind::Array { element, sizes } => sized(sizes) || element.mentions_size(name),
+            TypeKind::Tuple(parts) => parts.iter().any(|p| p.mentions_size(name)),
+            TypeKind::Record(fields) => fields.iter().any(|(_, t)| t.mentions_size(name)),
+            TypeKind::Fn { params, result } => {
+                params.iter().any(|p| p.mentions_size(name)) || result.mentions_size(name)
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct GenItem {
     pub name: Name,
@@ -312,9 +337,10 @@ pub enum StmtKind {
         ty: Option<TypeExpr>,
         value: Expr,
     },
-    /// `x = e`, `x[i] = e`
+    /// `x = e`, `x[i] = e`, `x.a = e`, `x.a[i] = e`
     Assign {
         name: Name,
+        fields: Vec<Name>,
         indices: Vec<Expr>,
         value: Expr,
     },

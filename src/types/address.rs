@@ -1,12 +1,14 @@
-//! Addresses: what reading one gives, and how those of two branches become one.
+//! Addresses: what reading one gives, and where it may be read.
 
-use super::annotation::named;
-use super::context::{Checker, Site, with_batch};
+use super::annotation::{leading_dim, named};
+use super::condition::Condition;
+use super::context::{Checker, Piece, Site, Template, with_batch};
 use super::poly::Poly;
-use super::value::{Kind, Num, Support, Val};
+use super::value::{Env, Kind, Num, Optional, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::syntax::tree::Expr;
+use crate::syntax::tree::IndexExpr;
+use std::rc::Rc;
 
 impl Checker {
     /// How many indices an address takes; `None`: it is not one (yet).
@@ -16,18 +18,21 @@ impl Checker {
             .iter()
             .find(|b| b.path == path)
             .map(|b| b.pieces.len())
-            .or_else(|| run.templates.get(path).map(|(n, _)| *n))
+            .or_else(|| run.templates.get(path).map(|t| t.arity))
     }
 
     /// The value of an address, at indices or as a whole. `None`: there is no such address.
     pub fn address(&mut self, path: &str, at: &[Num], span: Span) -> Option<Val> {
+        if !self.read_by_rows(path, at, span) {
+            return Some(Val::Unknown);
+        }
         let run = self.runs.last()?;
         let sites: Vec<Site> = run.bindings.iter().filter(|b| b.path == path).cloned().collect();
         let token = run.token;
         let kind = run.kinds.get(path).cloned().unwrap_or_default();
         if sites.is_empty() {
-            if let (Some((arity, template)), false) = (run.templates.get(path).cloned(), at.is_empty())
-                && arity == at.len()
+            if let (Some(template), false) = (run.templates.get(path).cloned(), at.is_empty())
+                && template.arity == at.len()
             {
                 // Sampled further down in this loop: an earlier iteration's value.
                 let current = run
@@ -38,7 +43,9 @@ impl Checker {
                     n.sym.as_ref().and_then(Poly::as_atom).is_some_and(|a| run.loops.iter().any(|l| l.atom == a))
                 });
                 if !(current && every) {
-                    return Some(add_kind(&template, &kind));
+                    let at: Vec<Poly> = at.iter().map(|n| self.sym(n)).collect();
+                    self.must_be_present(path, &template.presence.at(&at, template.arity), span, None);
+                    return Some(add_kind(&template.element(&at, path, token), &kind));
                 }
             }
             let (_, later) = run.later.iter().find(|(n, _)| n == path).cloned()?;
@@ -60,9 +67,10 @@ impl Checker {
             return Some(Val::Unknown);
         }
         let arity = sites[0].pieces.len();
-        let mut element = sites[0].value.clone();
+        let places: Vec<Poly> = at.iter().map(|n| self.sym(n)).collect();
+        let mut element = sites[0].element(&places);
         for other in &sites[1..] {
-            let (joined, _) = self.quietly(|c| c.join(&element, &other.value, span));
+            let (joined, _) = self.quietly(|c| c.join(&element, &other.element(&places), span));
             element = joined;
         }
         element = add_kind(&element, &kind);
@@ -73,16 +81,18 @@ impl Checker {
             },
             _ => format!("{path}@{token}"),
         };
+        let template = run_template(self, path).filter(|t| !sites.iter().any(|s| s.presence == t.presence));
         if arity == 0 {
+            self.must_be_present(path, &present_at(&sites, template.as_ref(), &[]), span, Some(sites[0].span));
             return Some(element);
         }
         if at.len() >= arity {
-            let mut inner = Vec::new();
-            for n in at {
-                inner.push(self.sym(n).print());
-            }
+            let present = present_at(&sites, template.as_ref(), &places);
+            self.must_be_present(path, &present, span, Some(sites[0].span));
+            let inner: Vec<String> = places.iter().map(Poly::print).collect();
             return Some(renamed(&element, &format!("{base}[{}]", inner.join(", "))));
         }
+        self.must_be_present(path, &present_at(&sites, None, &[]), span, Some(sites[0].span));
         let refs: Vec<&Site> = sites.iter().collect();
         match self.tile(&refs) {
             Ok(axes) => Some(renamed(&with_batch(&element, &axes), &base)),
@@ -101,95 +111,114 @@ impl Checker {
         }
     }
 
-    /// Takes off what was sampled since the marks.
-    pub fn split_run(&mut self, marks: (usize, usize)) -> (Vec<Site>, Vec<Site>) {
-        match self.runs.last_mut() {
-            Some(run) => {
-                let sites = run.sites.split_off(marks.0.min(run.sites.len()));
-                let bindings = run.bindings.split_off(marks.1.min(run.bindings.len()));
-                (sites, bindings)
-            }
-            None => (Vec::new(), Vec::new()),
+    /// Reports a read of an address where it may be absent.
+    fn must_be_present(&mut self, path: &str, presence: &Condition, span: Span, place: Option<Span>) {
+        if self.guaranteed(presence) {
+            return;
         }
+        let text = presence.source();
+        let mut d = Diagnostic::error("E0413", span, format!("`{path}` is read where it may be absent"))
+            .label("read here without its condition");
+        let only = format!("`{path}` is present only {}", presence.clause());
+        d = match place {
+            Some(place) => d.also(place, only),
+            None => d.note(only),
+        };
+        d = d.note("an optional address has a value only under the condition that it is sampled under");
+        self.report(if presence.is_opaque() {
+            d.fix("read it in the branch that samples it")
+        } else if text.starts_with("as long as") {
+            d.fix("read it inside the loop that samples it, or keep what is needed of it in a `var`")
+        } else {
+            d.fix(format!("read it inside `if {text} {{ … }}`"))
+        });
     }
 
-    /// Puts what two branches sampled together: an address must be in both.
-    pub fn merge_branches(
-        &mut self,
-        then: (Vec<Site>, Vec<Site>),
-        otherwise: (Vec<Site>, Vec<Site>),
-        condition: &Expr,
-    ) {
-        for (which, (a, b)) in [(then.0, otherwise.0), (then.1, otherwise.1)].into_iter().enumerate() {
-            let mut rest = b;
-            for site in a {
-                let twin = rest.iter().position(|o| {
-                    o.path == site.path
-                        && o.pieces.len() == site.pieces.len()
-                        && o.pieces.iter().zip(&site.pieces).all(|(x, y)| x.from == y.from && x.to == y.to)
-                });
-                let Some(twin) = twin else {
-                    if which == 0 {
-                        self.optional_address(&site, condition);
-                    } else if let Some(run) = self.runs.last_mut() {
-                        run.bindings.push(Site { value: Val::Unknown, ..site });
-                    }
-                    continue;
-                };
-                let other = rest.remove(twin);
-                let (joined, errors) = self.quietly(|c| c.join(&site.value, &other.value, other.span));
-                let same = match (&site.value, &other.value) {
-                    (Val::Num(x), Val::Num(y)) => x.base == y.base && errors == 0,
-                    _ => errors == 0,
-                };
-                if !same && which == 0 {
-                    let (x, y) = (self.describe(&site.value), self.describe(&other.value));
-                    self.report(
-                        Diagnostic::error(
-                            "E0410",
-                            other.span,
-                            format!("`{}` has another type in this branch: {y}", site.path),
-                        )
-                        .label(y)
-                        .also(site.span, x),
-                    );
-                }
-                if let Some(run) = self.runs.last_mut() {
-                    let merged = Site { value: joined, ..site };
-                    if which == 0 {
-                        run.sites.push(merged);
-                    } else {
-                        run.bindings.push(merged);
-                    }
-                }
-            }
-            for site in rest {
-                if which == 0 {
-                    self.optional_address(&site, condition);
-                } else if let Some(run) = self.runs.last_mut() {
-                    run.bindings.push(Site { value: Val::Unknown, ..site });
-                }
-            }
-        }
+    /// The value of an optional part of a trace at these leading indices, where it must be present.
+    pub fn read_optional(&mut self, o: &Optional, at: &[Poly], span: Span) -> Val {
+        self.must_be_present(&o.name, &o.presence.at(at, o.arity), span, None);
+        element_at(&o.value, at)
     }
 
-    fn optional_address(&mut self, site: &Site, condition: &Expr) {
-        self.mark_unknown();
-        self.report(
-            Diagnostic::error(
-                "E0290",
-                site.span,
-                format!("the address `{}` in one branch only is not supported yet", site.path),
-            )
-            .label("sampled only here")
-            .also(condition.span, "under this condition")
-            .fix("sample it in both branches"),
-        );
+    /// `t.x[i, …]` where the elements of `t.x` are present each under its condition.
+    pub fn index_optional(&mut self, o: &Optional, indices: &[IndexExpr], span: Span, env: &mut Env) -> Val {
+        let mut at = Vec::new();
+        for (axis, index) in indices.iter().take(o.arity).enumerate() {
+            let IndexExpr::At(e) = index else { break };
+            let size = leading_dim(&o.value, axis);
+            let n = self.index_value(e, size.as_ref(), env);
+            at.push(self.sym(&n));
+        }
+        self.must_be_present(&o.name, &o.presence.at(&at, o.arity), span, None);
+        self.index_into(&o.value, indices, span, env)
     }
 }
 
+fn run_template(c: &Checker, path: &str) -> Option<Template> {
+    c.runs.last().and_then(|r| r.templates.get(path).cloned())
+}
+
+impl Template {
+    /// The element at these indices.
+    fn element(&self, at: &[Poly], path: &str, token: u32) -> Val {
+        let head = match &self.value {
+            Val::Num(n) => n.sym.as_ref().and_then(Poly::as_atom).map(|a| a.split('[').next().unwrap_or(a).to_owned()),
+            _ => None,
+        };
+        let inner: Vec<String> = at.iter().map(Poly::print).collect();
+        let head = head.unwrap_or_else(|| format!("{path}@{token}"));
+        renamed(&self.value, &format!("{head}[{}]", inner.join(", ")))
+    }
+}
+
+impl Site {
+    /// What it samples at these indices; a record's parts are named by the loop variables of its place.
+    fn element(&self, at: &[Poly]) -> Val {
+        if matches!(self.value, Val::Num(_)) || at.is_empty() {
+            return self.value.clone();
+        }
+        let change = |p: &Poly| {
+            self.pieces.iter().zip(at).fold(p.clone(), |p, (piece, i)| match &piece.atom {
+                Some(atom) => super::poly::normal(&p.substitute(atom, i)),
+                None => p,
+            })
+        };
+        rewritten(&self.value, &change)
+    }
+}
+
+impl Piece {
+    fn holds(&self, at: &Poly) -> Condition {
+        if self.to == self.from.plus(1.0) {
+            return Condition::zero(&at.sub(&self.from));
+        }
+        Condition::all([Condition::negative(&at.sub(&self.to), true), Condition::negative(&at.sub(&self.from), true).not()])
+    }
+}
+
+/// When the address that these sites sample together is present at these indices; the places behind stay open. What no
+/// site covers is an element of `later`, sampled further down.
+pub fn present_at(sites: &[Site], later: Option<&Template>, at: &[Poly]) -> Condition {
+    let Some(first) = sites.first() else { return Condition::TRUE };
+    let arity = first.pieces.len();
+    if later.is_none() && sites.iter().all(|s| s.presence == first.presence) {
+        return first.presence.at(at, arity);
+    }
+    let whole: Vec<Poly> = (0..arity)
+        .map(|k| at.get(k).cloned().unwrap_or_else(|| Poly::atom(&super::condition::place(k.saturating_sub(at.len())))))
+        .collect();
+    let inside = |s: &Site| Condition::all(s.pieces.iter().zip(&whole).map(|(p, i)| p.holds(i)));
+    let mut parts: Vec<Condition> =
+        sites.iter().map(|s| Condition::any([inside(s).not(), s.presence.at(at, arity)])).collect();
+    if let Some(later) = later {
+        let covered = Condition::any(sites.iter().map(inside));
+        parts.push(Condition::any([covered, later.presence.at(at, later.arity)]));
+    }
+    Condition::all(parts)
+}
+
 pub fn value_rank(value: &Val) -> usize {
-    match value {
+    match value.bare() {
         Val::Num(n) => n.dims.len(),
         _ => 0,
     }
@@ -202,11 +231,28 @@ pub fn element_at(value: &Val, at: &[Poly]) -> Val {
     }
     let inner: Vec<String> = at.iter().map(Poly::print).collect();
     let inner = inner.join(", ");
+    let value = filled(value, at);
     value.map(&mut |n| Num {
         dims: n.dims.get(at.len()..).unwrap_or_default().to_vec(),
         sym: n.sym.as_ref().and_then(Poly::as_atom).map(|a| Poly::atom(&format!("{a}[{inner}]"))),
         ..n.clone()
     })
+}
+
+/// With the first places of what is present under a condition filled.
+fn filled(value: &Val, at: &[Poly]) -> Val {
+    match value {
+        Val::Optional(o) => {
+            let (presence, arity) = (o.presence.at(at, o.arity), o.arity.saturating_sub(at.len()));
+            Val::Optional(Rc::new(Optional { presence, arity, ..(**o).clone() }))
+        }
+        Val::Record(r) => Val::Record(Record {
+            fields: r.fields.iter().map(|(n, v)| (n.clone(), filled(v, at))).collect(),
+            sampled: r.sampled,
+        }),
+        Val::Tuple(parts) => Val::Tuple(parts.iter().map(|p| filled(p, at)).collect()),
+        other => other.clone(),
+    }
 }
 
 pub fn add_kind(value: &Val, kind: &Kind) -> Val {
@@ -227,23 +273,10 @@ pub fn renamed(value: &Val, atom: &str) -> Val {
     }
 }
 
-/// Addresses of one run get the mark of another.
-pub fn rename_token(value: &Val, from: u32, to: u32) -> Val {
-    let old = format!("@{from}");
-    let new = format!("@{to}");
-    let change = |p: &Poly| {
-        if !p.mentions(&old) {
-            return p.clone();
-        }
-        let atoms: Vec<String> = p.atoms().filter(|a| a.contains(&old)).map(str::to_owned).collect();
-        let mut out = p.clone();
-        for a in atoms {
-            let changed = retoken(&a, &old, &new);
-            out = out.substitute(&a, &Poly::atom(&changed));
-        }
-        out
-    };
+/// Every polynomial of a value replaced.
+pub fn rewritten(value: &Val, change: &dyn Fn(&Poly) -> Poly) -> Val {
     value.map(&mut |n| {
+        let test = n.test.as_ref().map(|t| Rc::new(t.map(change)));
         let support = match &n.support {
             Support::Interval { lower, upper } => {
                 let edge = |e: &Option<super::value::Edge>| {
@@ -253,20 +286,68 @@ pub fn rename_token(value: &Val, from: u32, to: u32) -> Val {
             }
             Support::Shape(s) => Support::Shape(*s),
         };
-        Num { sym: n.sym.as_ref().map(&change), support, ..n.clone() }
+        Num { sym: n.sym.as_ref().map(change), support, test, ..n.clone() }
     })
 }
 
-fn retoken(text: &str, old: &str, new: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(old) {
-        let end = at + old.len();
-        let longer = rest[end..].starts_with(|c: char| c.is_ascii_digit());
-        out.push_str(&rest[..at]);
-        out.push_str(if longer { old } else { new });
-        rest = &rest[end..];
-    }
-    out.push_str(rest);
-    out
+/// A run of a child: its mark and its parent's, and the address that it has there.
+pub struct Nesting<'p> {
+    pub child: u32,
+    pub parent: u32,
+    pub name: &'p str,
+    pub at: &'p [Poly],
 }
+
+impl Nesting<'_> {
+    /// Addresses of the child by the parent's names: `x@3[j]` is `c.x@2[i, j]` for `c[i]`.
+    pub fn apply(&self, p: &Poly) -> Poly {
+        let old = format!("@{}", self.child);
+        if !p.mentions(&old) {
+            return p.clone();
+        }
+        let mut out = Poly::default();
+        for (monomial, coefficient) in p.terms() {
+            let product = monomial
+                .iter()
+                .fold(Poly::constant(coefficient), |product, atom| product.mul(&Poly::atom(&self.text(atom, &old))));
+            out = out.add(&product);
+        }
+        out
+    }
+
+    fn text(&self, text: &str, old: &str) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(old) {
+            let end = at + old.len();
+            out.push_str(&rest[..at]);
+            if rest[end..].starts_with(|c: char| c.is_ascii_digit()) {
+                out.push_str(old);
+                rest = &rest[end..];
+                continue;
+            }
+            if !self.name.is_empty() {
+                let word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+                let start = out.rfind(|c: char| !word(c)).map_or(0, |i| {
+                    i + out[i..].chars().next().map_or(1, char::len_utf8)
+                });
+                out.insert_str(start, &format!("{}.", self.name));
+            }
+            out.push_str(&format!("@{}", self.parent));
+            rest = &rest[end..];
+            let at: Vec<String> = self.at.iter().map(Poly::print).collect();
+            if !at.is_empty() {
+                match rest.strip_prefix('[') {
+                    Some(inner) => {
+                        out.push_str(&format!("[{}, ", at.join(", ")));
+                        rest = inner;
+                    }
+                    None => out.push_str(&format!("[{}]", at.join(", "))),
+                }
+            }
+        }
+        out.push_str(rest);
+        out
+    }
+}
+

@@ -127,7 +127,9 @@ impl Checker {
             {
                 return Val::Unknown;
             }
-            return binding.value.map(&mut |n| Num { kind: Kind::default(), sym: None, ..n.clone() });
+            let found = binding.value.map(&mut |n| Num { kind: Kind::default(), sym: None, ..n.clone() });
+            let dims: Vec<Poly> = sizes.iter().map(|s| self.size(s, env)).collect();
+            return if dims.is_empty() { found } else { found.map(&mut |n| n.clone().under(&dims)) };
         }
         if env.open.iter().any(|o| o == name) {
             return Val::Unknown;
@@ -136,7 +138,9 @@ impl Checker {
         if let Some((id, item)) = found
             && let ItemKind::Type { sizes: names, fields, .. } = &item.kind
         {
-            if names.len() != sizes.len() {
+            // `Obs[3]` of a type without sizes is an array.
+            let outer: &[Expr] = if names.is_empty() { sizes } else { &[] };
+            if outer.is_empty() && names.len() != sizes.len() {
                 self.report(
                     Diagnostic::error(
                         "E0203",
@@ -161,14 +165,17 @@ impl Checker {
                 record.fields.push((field.text.clone(), self.resolve(ty, &mut inner)));
             }
             self.depth -= 1;
-            return Val::Record(record);
+            let dims: Vec<Poly> = outer.iter().map(|s| self.size(s, env)).collect();
+            return Val::Record(record).map(&mut |n| n.clone().under(&dims));
         }
         if self.loaded.missing.contains(name) {
             return Val::Unknown;
         }
         let mut d = Diagnostic::error("E0201", span, format!("there is no type `{name}`")).label("not found");
         let known = ["real", "int", "bool", "simplex", "ordered", "positive_ordered", "cholesky_cov", "cov_matrix"];
-        if let Some(near) = super::names::nearest(name, known.into_iter()) {
+        if let Some(from) = super::library::used_from(name) {
+            d = d.fix(format!("`use {from}::{{{name}}}`"));
+        } else if let Some(near) = super::names::nearest(name, known.into_iter()) {
             d = d.fix(format!("did you mean `{near}`?"));
         }
         self.report(d);
@@ -253,7 +260,7 @@ impl Checker {
                 Val::Tuple(types.iter().zip(parts).map(|(t, v)| self.conform(t, v, env, purpose, None)).collect())
             }
             (TypeKind::Record(fields), Val::Record(record)) => self.conform_record(fields, record, env, purpose),
-            (TypeKind::Fn { params, .. }, Val::Fn(f)) => {
+            (TypeKind::Fn { params, result }, Val::Fn(f)) => {
                 let arity = match &**f {
                     Callable::Lambda { params, .. } => Some(params.len()),
                     Callable::Declared { arity, .. } => Some(*arity),
@@ -268,6 +275,28 @@ impl Checker {
                         )
                         .label(format!("this function has {arity}")),
                     );
+                    return value.clone();
+                }
+                // A type variable of what it returns is settled by a call.
+                if let TypeKind::Named { name, args, .. } = &result.kind
+                    && name.text == "dist"
+                    && let [of] = args.as_slice()
+                    && let TypeKind::Named { name: variable, .. } = &of.kind
+                    && env.open.contains(&variable.text)
+                {
+                    let args = params.iter().map(|p| super::call::ArgVal {
+                        name: None,
+                        value: self.resolve(p, env),
+                        span: purpose.span,
+                    });
+                    let args: Vec<_> = args.collect();
+                    let (found, _) = self.quietly(|c| c.apply(value, args, purpose.span, env));
+                    if let Val::Dist(d) = found
+                        && !matches!(d.event, Val::Unknown)
+                    {
+                        let whole = super::context::with_batch(&d.event, &d.batch);
+                        self.bind_type(of, &whole, env, purpose);
+                    }
                 }
                 value.clone()
             }
@@ -318,8 +347,16 @@ impl Checker {
                         if let Some((id, item)) = found
                             && let ItemKind::Type { sizes: names, fields, .. } = &item.kind
                             && let Val::Record(record) = value
-                            && names.len() == sizes.len()
+                            && (names.len() == sizes.len() || names.is_empty())
                         {
+                            let outer: &[Expr] = if names.is_empty() { sizes } else { &[] };
+                            let mut open = Vec::new();
+                            for (axis, size) in outer.iter().enumerate() {
+                                let met = leading_dim(&Val::Record(record.clone()), axis);
+                                open.push(self.settle_size(size, met.as_ref(), env, purpose));
+                            }
+                            let stripped = strip(&Val::Record(record.clone()), outer.len());
+                            let Val::Record(record) = &stripped else { return Val::Unknown };
                             let mut inner = Env::new(self.loaded.items.module_of(id), env.mode);
                             for (formal, actual) in names.iter().zip(sizes) {
                                 match &actual.kind {
@@ -342,7 +379,7 @@ impl Checker {
                                     env.open.retain(|o| o != n);
                                 }
                             }
-                            return out;
+                            return out.map(&mut |n| n.clone().under(&open));
                         }
                         if env.open.iter().any(|o| o == other) {
                             env.bind(other, value.clone());

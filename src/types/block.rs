@@ -1,22 +1,35 @@
 //! Blocks, statements, `if` and `for`.
 
 use super::annotation::{Purpose, leading_dim, named};
+use super::branch::{Stop, under_loop};
 use super::context::{Checker, LoopFrame};
+use super::estimates::union;
+use super::plate::PlateVal;
 use super::poly::Poly;
-use super::value::{Base, Edge, Env, Kind, Mode, Num, Support, Val};
+use super::value::{Base, Edge, Env, Kind, Mode, Num, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::syntax::tree::{Block, Expr, ExprKind, ForClause, ForRange, Pattern, Stmt, StmtKind};
+use crate::syntax::tree::{Block, Expr, ExprKind, ForClause, ForRange, Name, Pattern, Stmt, StmtKind};
+use std::rc::Rc;
+
+/// What a `for` goes through: from, to, the element for anything but a range of indices, the plate if it is subsampled.
+struct Went {
+    from: Poly,
+    to: Poly,
+    element: Option<Val>,
+    plate: Option<Rc<PlateVal>>,
+}
 
 impl Checker {
     /// The value of a block; names bound inside do not leave it.
     pub fn block(&mut self, block: &Block, env: &mut Env) -> Val {
+        let want = self.want.take();
         let depth = env.vars.len();
         for stmt in &block.stmts {
             self.stmt(stmt, env);
         }
         let value = match &block.value {
-            Some(value) => self.expr(value, env),
+            Some(value) => self.expr_as(value, want, env),
             None => Val::Unit,
         };
         env.vars.truncate(depth);
@@ -28,7 +41,8 @@ impl Checker {
         match &stmt.kind {
             StmtKind::Let { pattern, ty, value } => {
                 let place = value.span;
-                let mut value = self.expr(value, env);
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
+                let mut value = self.expr_as(value, want, env);
                 if let Some(ty) = ty {
                     value = self.conform(ty, &value, env, Purpose { what: "the value", span: place }, None);
                 }
@@ -42,7 +56,8 @@ impl Checker {
             }
             StmtKind::Var { name, ty, value } => {
                 let place = value.span;
-                let mut value = self.expr(value, env);
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
+                let mut value = self.expr_as(value, want, env);
                 if let Some(ty) = ty {
                     value =
                         self.conform(ty, &value, env, Purpose { what: &format!("`{}`", name.text), span: place }, None);
@@ -58,7 +73,7 @@ impl Checker {
                     b.mutable = true;
                 }
             }
-            StmtKind::Assign { name, indices, value } => self.assign(name, indices, value, env),
+            StmtKind::Assign { name, fields, indices, value } => self.assign(name, fields, indices, value, env),
             StmtKind::Sample { address, ty, value, by } => {
                 self.sample(stmt, address, ty.as_ref(), value, by.as_ref(), env);
             }
@@ -134,13 +149,13 @@ impl Checker {
         }
     }
 
-    fn assign(&mut self, name: &crate::syntax::tree::Name, indices: &[Expr], value: &Expr, env: &mut Env) {
+    fn assign(&mut self, name: &Name, fields: &[Name], indices: &[Expr], value: &Expr, env: &mut Env) {
         let new = self.expr(value, env);
         let Some(binding) = env.get(&name.text) else {
             self.unknown_name(&name.text, name.span, env);
             return;
         };
-        let old = binding.value.clone();
+        let whole = binding.value.clone();
         if !binding.mutable {
             self.report(
                 Diagnostic::error("E0209", name.span, format!("`{}` is not a `var`", name.text))
@@ -148,6 +163,10 @@ impl Checker {
                     .fix(format!("declare it with `var {} = …`", name.text)),
             );
             return;
+        }
+        let mut old = whole.clone();
+        for field in fields {
+            old = self.field(&old, &field.text, field.span);
         }
         let updated = if indices.is_empty() {
             match (&old, &new) {
@@ -183,6 +202,14 @@ impl Checker {
                 (_, _) => old.clone(),
             }
         };
+        let path: Vec<&str> = fields.iter().map(|f| f.text.as_str()).collect();
+        let updated = match whole {
+            Val::Record(mut record) if !fields.is_empty() => {
+                record.set_path(&path.join("."), updated);
+                Val::Record(record)
+            }
+            _ => updated,
+        };
         if let Some(b) = env.get_mut(&name.text) {
             b.value = updated;
         }
@@ -197,57 +224,24 @@ impl Checker {
         }
     }
 
-    pub fn if_expr(
+    pub fn for_expr(
         &mut self,
-        continuous: bool,
-        condition: &Expr,
-        then: &Block,
-        otherwise: Option<&Block>,
+        clauses: &[ForClause],
+        condition: Option<&Expr>,
+        body: &Block,
         span: Span,
         env: &mut Env,
     ) -> Val {
-        self.joins += u32::from(continuous);
-        let c = self.expr(condition, env);
-        self.joins -= u32::from(continuous);
-        self.want_bool(&c, condition.span);
-        let mut second = env.clone();
-        let before = self.runs.last().map_or((0, 0), |r| (r.sites.len(), r.bindings.len()));
-        let value = self.block(then, env);
-        let from_then = self.split_run(before);
-        let other = match otherwise {
-            Some(block) => self.block(block, &mut second),
-            None => Val::Unit,
-        };
-        let from_else = self.split_run(before);
-        self.join_env(env, &second, span);
-        self.merge_branches(from_then, from_else, condition);
-        match otherwise {
-            None => {
-                if !matches!(value, Val::Unit | Val::Unknown) {
-                    self.report(
-                        Diagnostic::error("E0204", span, "an `if` without `else` has no value")
-                            .label("this value is lost otherwise")
-                            .fix("add an `else`"),
-                    );
-                }
-                Val::Unit
-            }
-            Some(block) => {
-                let place = block.value.as_ref().map_or(block.span, |v| v.span);
-                if matches!(value, Val::Unit) || matches!(other, Val::Unit) {
-                    return Val::Unit;
-                }
-                self.join(&value, &other, place)
-            }
-        }
-    }
-
-    pub fn for_expr(&mut self, clauses: &[ForClause], body: &Block, span: Span, env: &mut Env) -> Val {
+        let mut stop: Option<Stop> = None;
+        let summed = std::mem::take(&mut self.summed);
+        let want = self.want.take().map(|w| super::annotation::strip(&w, clauses.len()));
         let depth = env.vars.len();
         let mut dims = Vec::new();
+        let mut atoms = Vec::new();
+        let mut plates = Vec::new();
         let loops = self.runs.last().map_or(0, |r| r.loops.len());
         for clause in clauses {
-            let (from, to, element) = self.for_range(&clause.over, env);
+            let Went { from, to, element, plate } = self.for_range(&clause.over, env);
             if self.range(&to.sub(&from)).1 < 0.0 {
                 self.report(
                     Diagnostic::error(
@@ -260,6 +254,7 @@ impl Checker {
             }
             let mark = self.fresh();
             let atom = format!("{}#{mark}", clause.name.text);
+            let index = atom.clone();
             let groups = self.ragged(&clause.over, env);
             let value = match element {
                 Some(element) => named(&element, &atom),
@@ -273,6 +268,13 @@ impl Checker {
                 }),
             };
             self.ranges.insert(atom.clone(), (self.range(&from).0, self.range(&to.plus(-1.0)).1));
+            let rows = plate.as_ref().map(|p| Poly::atom(&p.name));
+            if let Some(plate) = plate {
+                self.row_atoms.insert(atom.clone(), plate.id);
+                self.carried_rows(&plate, body, env, clause.name.span);
+                plates.push(plate);
+            }
+            stop = condition.map(|condition| Stop { condition, index: atom.clone(), from: from.clone() });
             env.bind(&clause.name.text, value);
             if let Some(b) = env.vars.last_mut() {
                 b.range = Some((from.clone(), to.clone()));
@@ -286,39 +288,67 @@ impl Checker {
                     from: from.clone(),
                     to: to.clone(),
                     groups,
+                    rows,
                     span: clause.name.span,
                 });
             }
             dims.push(to.sub(&from));
+            atoms.push(index);
         }
         // Values that are carried from one iteration to the next settle first, without reports.
         if effects(body) {
-            self.settle_loop(body, env, span);
+            self.settle_loop(stop.as_ref(), body, env, span);
         }
-        let value = self.block(body, env);
+        self.want = want;
+        let mut value = self.iteration(stop.as_ref(), body, env);
+        if let Some(stop) = &stop {
+            self.whole_loop(clauses, stop, body, &value);
+        }
         env.vars.truncate(depth);
         if let Some(run) = self.runs.last_mut() {
             run.loops.truncate(loops);
         }
+        let mut sources = Vec::new();
+        for plate in &plates {
+            sources.push(self.plate_source(plate));
+        }
+        if env.mode == Mode::Generative
+            && scores(body)
+            && let Some(run) = self.runs.last_mut()
+        {
+            run.sources = union(&Some(std::mem::take(&mut run.sources)), &Some(sources.clone()));
+        }
+        if let Some(plate) = plates.first()
+            && !summed
+            && !matches!(value, Val::Unit | Val::Unknown)
+        {
+            self.unsummed(plate, span);
+            return Val::Unknown;
+        }
+        if !plates.is_empty() {
+            value = value.map(&mut |n| Num { estimate: Some(union(&n.estimate, &Some(sources.clone()))), ..n.clone() });
+        }
+        let value = under_loop(value, &dims, &atoms);
         match value {
             Val::Unit => Val::Unit,
-            Val::Unknown | Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) | Val::Text => Val::Unknown,
+            Val::Bijector(b) => Val::Bijectors([b.clone(), b].into()),
+            Val::Unknown | Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijectors(_) | Val::Text => Val::Unknown,
             value => value.map(&mut |n| n.clone().under(&dims)),
         }
     }
 
-    fn settle_loop(&mut self, body: &Block, env: &mut Env, span: Span) {
+    fn settle_loop(&mut self, stop: Option<&Stop<'_>>, body: &Block, env: &mut Env, span: Span) {
         // After an iteration a variable has no longer its first value.
         for b in &mut env.vars {
             if b.mutable && assigns(body, &b.name) {
-                b.value = b.value.map(&mut |n| Num { sym: None, ..n.clone() });
+                b.value = b.value.map(&mut |n| Num { sym: None, test: None, ..n.clone() });
             }
         }
         for round in 0..6 {
             let mut next = env.clone();
             let marks = self.runs.last().map_or((0, 0), |r| (r.sites.len(), r.bindings.len()));
             let kinds = self.runs.last().map(|r| (r.kinds.clone(), r.density.clone()));
-            self.quietly(|c| c.block(body, &mut next));
+            self.quietly(|c| c.iteration(stop, body, &mut next));
             self.split_run(marks);
             let mut changed = self.runs.last().map(|r| (r.kinds.clone(), r.density.clone())) != kinds;
             for i in 0..env.vars.len() {
@@ -326,42 +356,66 @@ impl Checker {
                     continue;
                 }
                 let (old, new) = (env.vars[i].value.clone(), next.vars[i].value.clone());
-                if let (Val::Num(a), Val::Num(b)) = (&old, &new) {
-                    let (joined, _) = self.quietly(|c| c.join(&Val::Num(a.clone()), &Val::Num(b.clone()), span));
-                    let Val::Num(mut j) = joined else { continue };
-                    if j.support != a.support && (round > 1 || self.contained(b, a) != Some(true)) {
-                        j.support = Support::all();
-                    }
-                    if self.contained(b, a) == Some(true) {
-                        j.support = a.support.clone();
-                    }
-                    changed |= j.kind != a.kind || j.support != a.support || j.base != a.base || j.sym != a.sym;
-                    env.vars[i].value = Val::Num(j);
-                } else {
-                    let (joined, _) = self.quietly(|c| c.join(&old, &new, span));
-                    if !matches!(joined, Val::Unknown) {
-                        changed |= joined.kind() != old.kind();
-                        env.vars[i].value = joined;
-                    }
-                }
+                env.vars[i].value = self.carried(&old, &new, round, span, &mut changed);
             }
-            if !changed {
+            // A condition is known once the addresses that it reads are.
+            if !changed && (stop.is_none() || round > 1) {
                 break;
             }
         }
     }
 
-    /// From, to, and the element for anything but a range of indices.
-    fn for_range(&mut self, over: &ForRange, env: &mut Env) -> (Poly, Poly, Option<Val>) {
+    /// What a `var` may hold at the start of an iteration: one of two values, with supports that do not grow for ever.
+    fn carried(&mut self, old: &Val, new: &Val, round: u32, span: Span, changed: &mut bool) -> Val {
+        match (old, new) {
+            (Val::Num(a), Val::Num(b)) => {
+                let (joined, _) = self.quietly(|c| c.join(old, new, span));
+                let Val::Num(mut j) = joined else { return old.clone() };
+                if j.support != a.support && (round > 1 || self.contained(b, a) != Some(true)) {
+                    j.support = Support::all();
+                }
+                if self.contained(b, a) == Some(true) {
+                    j.support = a.support.clone();
+                }
+                *changed |= j.kind != a.kind || j.support != a.support || j.base != a.base || j.sym != a.sym;
+                Val::Num(j)
+            }
+            (Val::Record(x), Val::Record(y)) if x.fields.iter().all(|(n, _)| y.get(n).is_some()) => {
+                let mut fields = Vec::new();
+                for (n, a) in &x.fields {
+                    let b = y.get(n).cloned().unwrap_or(Val::Unknown);
+                    fields.push((n.clone(), self.carried(a, &b, round, span, changed)));
+                }
+                Val::Record(Record { fields, sampled: x.sampled })
+            }
+            (Val::Tuple(x), Val::Tuple(y)) if x.len() == y.len() => {
+                Val::Tuple(x.iter().zip(y).map(|(a, b)| self.carried(a, b, round, span, changed)).collect())
+            }
+            _ => {
+                let (joined, _) = self.quietly(|c| c.join(old, new, span));
+                if matches!(joined, Val::Unknown) {
+                    return old.clone();
+                }
+                *changed |= joined.kind() != old.kind();
+                joined
+            }
+        }
+    }
+
+    fn for_range(&mut self, over: &ForRange, env: &mut Env) -> Went {
+        let went = |from: Poly, to: Poly, element: Option<Val>| Went { from, to, element, plate: None };
         match over {
             ForRange::Range { from, to } => {
                 self.whole_division += 1;
-                let out = (self.size(from, env), self.size(to, env), None);
+                let out = went(self.size(from, env), self.size(to, env), None);
                 self.whole_division -= 1;
                 out
             }
             ForRange::In(e) => match self.expr(e, env) {
-                Val::Range { from, to } => (from, to, None),
+                Val::Range { from, to } => went(from, to, None),
+                Val::Plate(plate) => {
+                    Went { plate: Some(plate.clone()), ..went(plate.from.clone(), plate.to.clone(), None) }
+                }
                 Val::Values(d) => {
                     let size = match &d.event {
                         Val::Num(n) => match (n.support.lower(), n.support.upper()) {
@@ -370,16 +424,16 @@ impl Checker {
                         },
                         _ => self.opaque(),
                     };
-                    (Poly::default(), size, Some(self.freed(&d.event)))
+                    went(Poly::default(), size, Some(self.freed(&d.event)))
                 }
                 Val::Num(n) if n.dims.len() == 1 => {
                     let size = n.dims[0].clone();
                     let element = super::annotation::strip(&Val::Num(n), 1);
-                    (Poly::default(), size, Some(element))
+                    went(Poly::default(), size, Some(element))
                 }
                 Val::Unknown => {
                     let to = self.opaque();
-                    (Poly::default(), to, Some(Val::Unknown))
+                    went(Poly::default(), to, Some(Val::Unknown))
                 }
                 other => {
                     let found = self.describe(&other);
@@ -394,7 +448,7 @@ impl Checker {
                         .label(found.clone()),
                     );
                     let to = self.opaque();
-                    (Poly::default(), to, Some(Val::Unknown))
+                    went(Poly::default(), to, Some(Val::Unknown))
                 }
             },
         }
@@ -511,6 +565,11 @@ impl Checker {
 /// True if a block samples or assigns anywhere inside.
 pub fn effects(block: &Block) -> bool {
     any_stmt(block, &mut |s| matches!(s.kind, StmtKind::Sample { .. } | StmtKind::Assign { .. }))
+}
+
+/// True if a block adds to a log density.
+fn scores(block: &Block) -> bool {
+    any_stmt(block, &mut |s| matches!(s.kind, StmtKind::Sample { .. } | StmtKind::Observe { .. } | StmtKind::Factor(_)))
 }
 
 fn assigns(block: &Block, name: &str) -> bool {

@@ -2,12 +2,13 @@
 
 use super::annotation::Purpose;
 use super::context::{Checker, Frame};
+use super::estimates::Source;
 use super::poly::Poly;
 use super::program::ItemId;
 use super::value::{BijectorVal, Callable, DistVal, Env, GenVal, Mode, Num, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::syntax::tree::{Arg, Expr, ExprKind, ItemKind, Member, Name, Param};
+use crate::syntax::tree::{Arg, Expr, ExprKind, FnItem, ItemKind, Member, Name, Param};
 use std::rc::Rc;
 
 /// Calls deeper than this are not followed; the language has no recursion, so only slips reach it.
@@ -21,6 +22,16 @@ pub struct ArgVal {
 }
 
 impl Checker {
+    /// Arguments of a function of the language: a sum over the rows of a plate is scaled to stand for all of them.
+    fn native_args(&mut self, name: &str, args: &[Arg], env: &mut Env) -> Vec<ArgVal> {
+        if let ("sum" | "mean", [arg]) = (name, args)
+            && matches!(arg.value.kind, ExprKind::For { .. })
+        {
+            self.summed = true;
+        }
+        self.args(args, env)
+    }
+
     pub fn args(&mut self, args: &[Arg], env: &mut Env) -> Vec<ArgVal> {
         args.iter()
             .map(|a| ArgVal {
@@ -31,7 +42,55 @@ impl Checker {
             .collect()
     }
 
-    pub fn call(&mut self, callee: &Expr, args: &[Arg], span: Span, env: &mut Env) -> Val {
+    /// Whether the expression is a call whose sizes only its place can say.
+    pub fn sized_by_place(&self, e: &Expr, env: &Env) -> bool {
+        let ExprKind::Call { callee, .. } = &e.kind else { return false };
+        let ExprKind::Name(name) = &callee.kind else { return false };
+        env.get(name).is_none()
+            && self
+                .loaded
+                .items
+                .resolve(env.module, name)
+                .is_some_and(|id| matches!(&self.loaded.items.item(id).kind, ItemKind::Fn(f) if f.sized_by_result()))
+    }
+
+    /// The arguments of an item; one whose sizes only its place can say gets those of its parameter.
+    fn args_of(&mut self, id: ItemId, args: &[Arg], env: &mut Env) -> Vec<ArgVal> {
+        let item = self.loaded.items.item(id).clone();
+        let (sizes, params): (&[Name], &[Param]) = match &item.kind {
+            ItemKind::Fn(f) => (&f.sizes, &f.params),
+            ItemKind::Gen(g) => (&g.sizes, &g.params),
+            ItemKind::Dist(d) => (&d.sizes, &d.params),
+            ItemKind::Bijector(b) => (&b.sizes, &b.params),
+            _ => return self.args(args, env),
+        };
+        if !args.iter().any(|a| self.sized_by_place(&a.value, env)) {
+            return self.args(args, env);
+        }
+        // The callee's scope as far as the arguments before tell its sizes.
+        let mut inner = Env::new(self.loaded.items.module_of(id), Mode::Pure);
+        inner.open.extend(sizes.iter().map(|n| n.text.clone()));
+        let mut out = Vec::new();
+        for (k, a) in args.iter().enumerate() {
+            let param = match &a.name {
+                Some(name) => params.iter().find(|p| p.name.text == name.text),
+                None => params.get(k),
+            };
+            let ty = param.and_then(|p| p.ty.as_ref());
+            let want = ty.filter(|ty| !inner.open.iter().any(|s| ty.mentions_size(s))).cloned();
+            let want = want.and_then(|ty| self.wanted(&ty, &mut inner));
+            let value = self.expr_as(&a.value, want, env);
+            if let Some(ty) = ty {
+                let purpose = Purpose { what: "", span: a.value.span };
+                self.quietly(|c| c.conform(ty, &value, &mut inner, purpose, Some(&mut Vec::new())));
+            }
+            out.push(ArgVal { name: a.name.as_ref().map(|n| n.text.clone()), value, span: a.value.span });
+        }
+        out
+    }
+
+    /// `want`: the type that the result is declared to have, where it is.
+    pub fn call(&mut self, callee: &Expr, args: &[Arg], span: Span, env: &mut Env, want: Option<Val>) -> Val {
         if let ExprKind::Name(name) = &callee.kind {
             let local = env.get(name).is_some();
             // The distribution's own member, unless the number of arguments says otherwise.
@@ -43,7 +102,8 @@ impl Checker {
                 return self.own_member(&owner, name, values.into_iter().map(|a| a.value).collect(), span, env);
             }
             if !local && let Some(id) = self.loaded.items.resolve(env.module, name) {
-                let values = self.args(args, env);
+                let values = self.args_of(id, args, env);
+                self.want = want;
                 return self.apply_item(id, values, span, env);
             }
             if !local && super::native::is_later(name) {
@@ -51,8 +111,8 @@ impl Checker {
                 return self.unsupported(span, &format!("`{name}`"));
             }
             if !local && super::native::is_native(name) {
-                let values = self.args(args, env);
-                return self.native(name, values, span, env);
+                let values = self.native_args(name, args, env);
+                return self.pure_native(name, values, span, env);
             }
             if !local && env.mode != Mode::Generative {
                 let values = self.args(args, env);
@@ -70,14 +130,19 @@ impl Checker {
         }
         let function = self.expr(callee, env);
         let values = self.args(args, env);
+        self.want = want;
         self.apply(&function, values, span, env)
     }
 
     pub fn apply(&mut self, function: &Val, args: Vec<ArgVal>, span: Span, env: &mut Env) -> Val {
+        let want = self.want.take();
         match function {
             Val::Fn(f) => match &**f {
-                Callable::Native(name) => self.native(name, args, span, env),
-                Callable::Item(id) => self.apply_item(*id, args, span, env),
+                Callable::Native(name) => self.pure_native(name, args, span, env),
+                Callable::Item(id) => {
+                    self.want = want;
+                    self.apply_item(*id, args, span, env)
+                }
                 Callable::Member(name) => match env.owner.clone() {
                     Some(owner) => {
                         self.own_member(&owner, name, args.into_iter().map(|a| a.value).collect(), span, env)
@@ -106,7 +171,7 @@ impl Checker {
                         inner.bind(&p.text, a.value);
                     }
                     self.frames.push(Frame { span, name: "a function".to_owned(), item: None });
-                    let out = self.expr(body, &mut inner);
+                    let out = self.expr_as(body, want, &mut inner);
                     self.frames.pop();
                     out
                 }
@@ -145,8 +210,39 @@ impl Checker {
         }
     }
 
+    fn pure_native(&mut self, name: &str, args: Vec<ArgVal>, span: Span, env: &mut Env) -> Val {
+        let values: Vec<Val> = args.iter().map(|a| a.value.clone()).collect();
+        let out = self.native(name, args, span, env);
+        self.called(name, &values, out)
+    }
+
+    /// The result of a function in a generative function, named by the call if it has no other name: the same call gives
+    /// the same value, so that conditions on it can be compared.
+    fn called(&self, name: &str, args: &[Val], out: Val) -> Val {
+        let Val::Num(n) = &out else { return out };
+        let opaque = n.test.as_ref().map_or(n.sym.is_none(), |t| t.is_opaque());
+        if self.runs.is_empty() || !opaque || !n.dims.is_empty() || !n.kind.is_free() || n.estimate.is_some() {
+            return out;
+        }
+        let names: Option<Vec<String>> = args
+            .iter()
+            .map(|a| match a {
+                Val::Num(n) => n.sym.as_ref().filter(|s| s.printable()).map(Poly::print),
+                _ => None,
+            })
+            .collect();
+        match names {
+            Some(names) if !names.is_empty() && names.iter().map(String::len).sum::<usize>() < 300 => {
+                let sym = Some(Poly::atom(&format!("{name}({})", names.join(", "))));
+                Val::Num(Num { sym, test: None, ..n.clone() })
+            }
+            _ => out,
+        }
+    }
+
     fn continuation(&mut self, event: &Val, args: &[ArgVal], span: Span) -> Val {
-        let source = self.fresh();
+        self.impure(span, "is an estimate");
+        let source = self.source(Source::Continuation(span));
         let [arg] = args else {
             self.report(
                 Diagnostic::error("E0203", span, format!("the continuation takes one value, not {}", args.len()))
@@ -157,7 +253,7 @@ impl Checker {
         match (event, &arg.value) {
             (Val::Num(e), Val::Num(v)) => {
                 if v.estimate.is_some() {
-                    self.nonlinear(arg.span, "passed to the continuation");
+                    self.nonlinear(&v.estimate, arg.span, "passed to the continuation");
                 }
                 let base_ok =
                     e.base == v.base || (e.base == super::value::Base::Real && v.base == super::value::Base::Int);
@@ -196,9 +292,56 @@ impl Checker {
         Val::Num(Num { estimate: Some(vec![source]), kind: arg.value.kind(), ..Num::real() })
     }
 
-    /// Arguments are bound to parameters in `inner`, the callee's scope. False if the call makes no sense.
+    /// Arguments are bound to parameters in `inner`, the callee's scope. False if the call makes no sense. What no argument
+    /// settled is unknown, but the same everywhere.
     #[expect(clippy::too_many_arguments, reason = "the two sides of a call")]
     pub fn bind_params(
+        &mut self,
+        inner: &mut Env,
+        sizes: &[Name],
+        params: &[Param],
+        args: Vec<ArgVal>,
+        span: Span,
+        what: &str,
+        batch: Option<&mut Vec<Poly>>,
+    ) -> bool {
+        let fine = self.bind_arguments(inner, sizes, params, args, span, what, batch);
+        self.close_sizes(inner);
+        fine
+    }
+
+    fn close_sizes(&mut self, inner: &mut Env) {
+        for name in std::mem::take(&mut inner.open) {
+            let size = self.opaque();
+            inner.bind(&name, Val::Num(Num { support: Support::interval(Some(0.0), None), ..Num::size(size) }));
+        }
+    }
+
+    /// Sizes of a function that no argument settled, from the type that its result is declared to have.
+    fn settle_by_result(&mut self, f: &FnItem, want: Option<Val>, known: bool, inner: &mut Env, span: Span) {
+        if inner.open.is_empty() {
+            return;
+        }
+        if let (Some(ty), Some(want)) = (&f.result, &want) {
+            let purpose = Purpose { what: "the result", span };
+            self.quietly(|c| c.conform(ty, want, inner, purpose, None));
+        }
+        let declared = f.sizes.iter().find(|s| inner.open.contains(&s.text));
+        if let Some(size) = declared.filter(|_| known && !matches!(want, Some(Val::Unknown))) {
+            let name = &f.name.text;
+            self.report(
+                Diagnostic::error("E0215", span, format!("the size `{}` of `{name}` is not known here", size.text))
+                    .label("no argument and no declared type says it")
+                    .also(size.span, "the size parameter")
+                    .fix(format!("declare the type of the result: `let x: … = {name}(…)`, or of the parameter or field that it goes to")),
+            );
+        }
+        self.close_sizes(inner);
+    }
+
+    /// As [`Checker::bind_params`]; sizes that no argument settled stay open.
+    #[expect(clippy::too_many_arguments, reason = "the two sides of a call")]
+    fn bind_arguments(
         &mut self,
         inner: &mut Env,
         sizes: &[Name],
@@ -274,7 +417,10 @@ impl Checker {
         for (param, slot) in params.iter().zip(slots) {
             let (value, place) = match (slot, &param.default) {
                 (Some(arg), _) => (arg.value, arg.span),
-                (None, Some(default)) => (self.expr(default, inner), span),
+                (None, Some(default)) => {
+                    let want = param.ty.as_ref().and_then(|ty| self.wanted(ty, inner));
+                    (self.expr_as(default, want, inner), span)
+                }
                 (None, None) => (Val::Unknown, span),
             };
             let value = match &param.ty {
@@ -286,15 +432,11 @@ impl Checker {
             };
             inner.bind(&param.name.text, value);
         }
-        // What no argument settled is unknown, but the same everywhere.
-        for name in std::mem::take(&mut inner.open) {
-            let size = self.opaque();
-            inner.bind(&name, Val::Num(Num { support: Support::interval(Some(0.0), None), ..Num::size(size) }));
-        }
         fine
     }
 
     pub fn apply_item(&mut self, id: ItemId, args: Vec<ArgVal>, span: Span, env: &Env) -> Val {
+        let want = self.want.take();
         let item = self.loaded.items.item(id).clone();
         let module = self.loaded.items.module_of(id);
         if self.recursive.contains(&id) || self.frames.len() > DEPTH {
@@ -304,11 +446,15 @@ impl Checker {
             ItemKind::Fn(f) => {
                 let mut inner = Env::new(module, Mode::Pure);
                 inner.frozen = env.frozen;
-                let fine = self.bind_params(&mut inner, &f.sizes, &f.params, args, span, &f.name.text, None);
+                let values: Vec<Val> = args.iter().map(|a| a.value.clone()).collect();
+                let known = args.iter().all(|a| !matches!(a.value, Val::Unknown));
+                let fine = self.bind_arguments(&mut inner, &f.sizes, &f.params, args, span, &f.name.text, None);
+                self.settle_by_result(f, want, fine && known, &mut inner, span);
                 if !fine {
                     return f.result.as_ref().map_or(Val::Unknown, |ty| self.quietly(|c| c.resolve(ty, &mut inner)).0);
                 }
                 self.frames.push(Frame { span, name: f.name.text.clone(), item: Some(id) });
+                self.want = f.result.as_ref().and_then(|ty| self.wanted(ty, &mut inner));
                 let value = self.block(&f.body, &mut inner);
                 let value = match &f.result {
                     Some(ty) => {
@@ -319,7 +465,7 @@ impl Checker {
                     None => value,
                 };
                 self.frames.pop();
-                value
+                self.called(&f.name.text, &values, value)
             }
             ItemKind::Gen(g) => {
                 let mut inner = Env::new(module, Mode::Pure);

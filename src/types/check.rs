@@ -253,7 +253,8 @@ impl Checker {
             ItemKind::Const { name, ty, value } => {
                 env.mode = Mode::Sampler;
                 let place = value.span;
-                let mut value = self.expr(value, &mut env);
+                let want = ty.as_ref().and_then(|ty| self.wanted(ty, &mut env));
+                let mut value = self.expr_as(value, want, &mut env);
                 if let Some(ty) = ty {
                     value = self.conform(
                         ty,
@@ -325,7 +326,8 @@ impl Checker {
                 }
                 self.global(id, false);
                 env.mode = Mode::Sampler;
-                let value = self.expr(init, &mut env);
+                let want = self.wanted(ty, &mut env);
+                let value = self.expr_as(init, want, &mut env);
                 let what = format!("the initial value of `{}`", name.text);
                 self.conform(ty, &value, &mut env, Purpose { what: &what, span: init.span }, None);
             }
@@ -340,6 +342,7 @@ impl Checker {
             }
             ItemKind::Fn(f) => {
                 self.assumed_params(&f.sizes, &f.params, &mut env, false);
+                self.want = f.result.as_ref().and_then(|ty| self.wanted(ty, &mut env));
                 let value = self.block(&f.body, &mut env);
                 if let Some(ty) = &f.result {
                     let what = format!("the result of `{}`", f.name.text);
@@ -468,7 +471,13 @@ impl Checker {
 
     fn assumed(&mut self, ty: &TypeExpr, name: &Name, env: &mut Env, smooth: bool) -> Val {
         // A size name may be a type variable (`gen<T>`): then nothing is known.
-        let value = named(&self.resolve(ty, env), &name.text);
+        let mut value = named(&self.resolve(ty, env), &name.text);
+        // Estimates given apart are taken to share nothing; each call is checked with those it gives.
+        if let Val::Num(n) = &mut value
+            && n.estimate.as_ref().is_some_and(Vec::is_empty)
+        {
+            n.estimate = Some(vec![self.fresh()]);
+        }
         if !smooth {
             return value;
         }

@@ -1,5 +1,7 @@
 //! The state of checking: items, origins of smoothness, runs of generative functions, calls under way, and what was found.
 
+use super::condition::Condition;
+use super::estimates::Source;
 use super::load::Loaded;
 use super::poly::Poly;
 use super::program::{BoundTest, ItemId, ModuleId, Obligation};
@@ -28,6 +30,8 @@ pub enum OriginKind {
     },
     /// A smooth argument of an item that is checked alone.
     Argument,
+    /// What a `grad` differentiates in.
+    Differentiated,
 }
 
 /// A call under way.
@@ -51,12 +55,13 @@ pub enum How {
     Draw,
 }
 
-/// An interval of indices of one axis of an address; `name` is the loop variable.
+/// An interval of indices of one axis of an address; `name` is the loop variable, `atom` with its mark.
 #[derive(Clone, Debug)]
 pub struct Piece {
     pub from: Poly,
     pub to: Poly,
     pub name: Option<String>,
+    pub atom: Option<String>,
 }
 
 /// A sample statement as it was met.
@@ -68,6 +73,8 @@ pub struct Site {
     pub value: Val,
     pub span: Span,
     pub id: Option<NodeId>,
+    /// When it is sampled, over the places of its indices.
+    pub presence: Condition,
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +86,17 @@ pub struct LoopFrame {
     pub to: Poly,
     /// Name of an outer loop variable whose groups this loop tiles, when its range is ragged.
     pub groups: Option<String>,
+    /// The size that an address gets from it, where that is not `to`: a subsampled plate's name.
+    pub rows: Option<Poly>,
     pub span: Span,
+}
+
+/// One element of an address, its number of indices, and when it is present.
+#[derive(Clone, Debug)]
+pub struct Template {
+    pub arity: usize,
+    pub value: Val,
+    pub presence: Condition,
 }
 
 /// A generative function under way.
@@ -94,6 +111,8 @@ pub struct Run {
     pub loops: Vec<LoopFrame>,
     /// Everything the log density depends on.
     pub density: Kind,
+    /// What makes the log density an estimate: subsampled plates, and estimates that are `factor`s.
+    pub sources: Vec<u32>,
     /// Why it is not normalized: where and what.
     pub unnormalized: Option<(Span, String)>,
     /// The first site whose distribution has no density.
@@ -104,8 +123,12 @@ pub struct Run {
     pub kinds: BTreeMap<String, Kind>,
     /// Marks addresses of this run.
     pub token: u32,
-    /// Number of indices and one element of each path, as last sampled: for reads in a loop before the statement.
-    pub templates: BTreeMap<String, (usize, Val)>,
+    /// Each path as last sampled: for reads in a loop before the statement.
+    pub templates: BTreeMap<String, Template>,
+    /// Plates that the indices of an address go through, if any is subsampled.
+    pub by_rows: BTreeMap<String, Vec<Option<ItemId>>>,
+    /// How many of the checker's guards stood when it began.
+    pub guards: usize,
     /// Names of the addresses of the whole body; `?` if some are not known.
     pub later: Vec<(String, Span)>,
 }
@@ -145,6 +168,11 @@ pub struct Checker {
     pub poisoned: HashSet<ItemId>,
     /// Items of derived guides.
     pub generated: Vec<ItemId>,
+    /// Calls of `grad` under way: their place, and the origin of what is differentiated in.
+    pub gradients: Vec<(Span, OriginId)>,
+    /// The type that the expression about to be evaluated is declared to have: sizes of a call that no argument settles
+    /// come from it. Taken by the first expression that is evaluated.
+    pub want: Option<Val>,
     /// Sites for which no other strategy is left.
     pub stuck: HashSet<NodeId>,
     pub output: Vec<Diagnostic>,
@@ -156,6 +184,17 @@ pub struct Checker {
     pub in_strategy: u32,
     /// Greater than 0 in the condition of `continuous if`.
     pub joins: u32,
+    /// Where estimates come from, by number.
+    pub sources: HashMap<u32, Source>,
+    pub plate_sources: HashMap<ItemId, u32>,
+    /// Subsampled plates by name, which is the size of what is sampled row by row.
+    pub subsampled: HashMap<String, ItemId>,
+    /// Loop variables over subsampled plates.
+    pub row_atoms: HashMap<String, ItemId>,
+    /// The next `for` is summed at once.
+    pub summed: bool,
+    /// What holds where the checker stands: conditions of branches and loops around.
+    pub guards: Vec<Condition>,
 }
 
 impl Checker {
@@ -181,12 +220,20 @@ impl Checker {
             depth: 0,
             poisoned: HashSet::new(),
             generated: Vec::new(),
+            gradients: Vec::new(),
+            want: None,
             stuck: HashSet::new(),
             output: Vec::new(),
             recursive: HashSet::new(),
             whole_division: 0,
             in_strategy: 0,
             joins: 0,
+            sources: HashMap::new(),
+            plate_sources: HashMap::new(),
+            subsampled: HashMap::new(),
+            row_atoms: HashMap::new(),
+            summed: false,
+            guards: Vec::new(),
         }
     }
 
@@ -332,6 +379,9 @@ impl Checker {
         if difference.is_zero() {
             return true;
         }
+        if self.plate_mismatch(a, b, span, what) {
+            return false;
+        }
         let (low, high) = self.range(&difference);
         if low > 0.0 || high < 0.0 {
             self.report(
@@ -436,9 +486,12 @@ impl Checker {
             },
             Val::Gen(_) => "a generative function".to_owned(),
             Val::Bijector(_) => "a bijector".to_owned(),
+            Val::Bijectors(_) => "an array of bijectors".to_owned(),
             Val::Range { from, to } => format!("{}..{}", from.source(), to.source()),
+            Val::Plate(p) => format!("the plate {}", p.name),
             Val::Values(_) => "a support".to_owned(),
             Val::Absent { .. } => "a density that does not exist".to_owned(),
+            Val::Optional(o) => format!("{} {}", self.describe(&o.value), o.presence.clause()),
         }
     }
 
@@ -496,7 +549,11 @@ impl Checker {
 
     /// Reports a smooth value where a free one is needed.
     pub fn must_be_free(&mut self, kind: &Kind, span: Span, what: &str, verb: &str) {
-        if kind.is_free() || self.joins > 0 {
+        if kind.is_free() {
+            return;
+        }
+        if self.joins > 0 {
+            self.kink(kind, span, what);
             return;
         }
         let site = kind.0.iter().find(|o| matches!(self.origins[o.0 as usize].what, OriginKind::Site { .. }));
@@ -516,6 +573,15 @@ impl Checker {
                 origin.name,
                 self.fallback().map_or(String::new(), |s| format!(", e.g. `by {s}`"))
             )),
+            OriginKind::Differentiated => Diagnostic::error(
+                "E0217",
+                span,
+                format!("{what} inside `grad`: the gradient in `{}` would miss the jump", origin.name),
+            )
+            .label(format!("{verb} depends on `{}`", origin.name))
+            .also(origin.span, format!("`{}` is differentiated here", origin.name))
+            .note("the derivative of a value that jumps is zero almost everywhere and says nothing about the jump")
+            .fix("use a continuous function (`sigmoid`, `max`, `softplus`)"),
             OriginKind::Param | OriginKind::Argument => Diagnostic::error(
                 "E0302",
                 span,

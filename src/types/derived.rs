@@ -13,7 +13,7 @@ use super::value::{Base, Env, Mode, Num, Shape, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::syntax::parser::{parse_expr, parse_file};
-use crate::syntax::tree::{Expr, ExprKind, ItemKind, Name, Param, TypeExpr, TypeKind};
+use crate::syntax::tree::{Arg, Expr, ExprKind, ItemKind, Name, Param, TypeExpr, TypeKind};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Checker {
             let ItemKind::GuideAlias { name, value } = &entry.item.kind else { continue };
             let ExprKind::Call { callee, args } = &value.kind else { continue };
             let ExprKind::Name(family) = &callee.kind else { continue };
-            let Some(family_id) = self.loaded.items.resolve(entry.module, family) else { continue };
+            let Some(family_id) = self.loaded.items.family(entry.module, family) else { continue };
             let item = self.loaded.items.item(family_id).clone();
             let ItemKind::Family { name: family_name, sizes, params, body } = &item.kind else { continue };
             let alias = ItemId(u32::try_from(at).unwrap_or(u32::MAX));
@@ -63,23 +63,87 @@ impl Checker {
                 params: params.clone(),
                 body: body.clone(),
             };
-            let [model] = args.as_slice() else {
-                self.report(
-                    Diagnostic::error("E0203", value.span, format!("`{}` is derived from one model", family.name))
-                        .label("here")
-                        .fix(format!("`guide {} = {}(model())`", name.text, family.name)),
-                );
+            let Some((model, settings)) = self.settings(name, &family, args, value.span) else {
                 self.poisoned.insert(alias);
                 continue;
             };
-            derived.extend(self.derive_guide(name, &family, &model.value, entry.module));
+            derived.extend(self.derive_guide(name, &family, &settings, &model, entry.module));
             // The alias itself is done with: its name now means the guide, or nothing.
             self.poisoned.insert(alias);
         }
         derived
     }
 
-    fn derive_guide(&mut self, name: &Name, family: &Family, model: &Expr, module: ModuleId) -> Option<DerivedGuide> {
+    /// The model, and the settings of the family as source: its `int` parameters, given after the model or by default.
+    fn settings(
+        &mut self,
+        name: &Name,
+        family: &Family,
+        args: &[Arg],
+        span: Span,
+    ) -> Option<(Expr, Vec<(String, String)>)> {
+        let usage = format!("`guide {} = {}(model())`", name.text, family.name);
+        let model = match args.first() {
+            Some(Arg { name: None, value, .. }) => value.clone(),
+            _ => {
+                self.report(
+                    Diagnostic::error("E0203", span, format!("`{}` is derived from one model", family.name))
+                        .label("here")
+                        .fix(usage),
+                );
+                return None;
+            }
+        };
+        let mut words: Vec<(String, String)> = Vec::new();
+        let mut given: Vec<&Arg> = args[1..].iter().collect();
+        for p in family.params.iter().filter(|p| is_setting(p)) {
+            let place = given.iter().position(|a| a.name.as_ref().is_none_or(|n| n.text == p.name.text));
+            let expr = match place {
+                Some(k) => &given.remove(k).value,
+                None => match &p.default {
+                    Some(default) => default,
+                    None => {
+                        let message = format!("`{}` needs its `{}`", family.name, p.name.text);
+                        self.report(
+                            Diagnostic::error("E0203", span, message)
+                                .label("missing")
+                                .fix(format!("`guide {} = {}(model(), {}: 2)`", name.text, family.name, p.name.text)),
+                        );
+                        return None;
+                    }
+                },
+            };
+            let text = self.loaded.sources.text(expr.span).to_owned();
+            let simple = matches!(expr.kind, ExprKind::Int(_) | ExprKind::Name(_));
+            words.push((p.name.text.clone(), if simple { text } else { format!("({text})") }));
+        }
+        if let Some(extra) = given.first() {
+            let names: Vec<String> =
+                family.params.iter().filter(|p| is_setting(p)).map(|p| format!("`{}`", p.name.text)).collect();
+            let d = Diagnostic::error(
+                "E0203",
+                extra.value.span,
+                if names.is_empty() {
+                    format!("`{}` is derived from one model", family.name)
+                } else {
+                    format!("`{}` has no such setting", family.name)
+                },
+            )
+            .label("not wanted");
+            self.report(if names.is_empty() { d.fix(usage) } else { d.fix(format!("it has {}", names.join(", "))) });
+            return None;
+        }
+        Some((model, words))
+    }
+
+    fn derive_guide(
+        &mut self,
+        name: &Name,
+        family: &Family,
+        settings: &[(String, String)],
+        model: &Expr,
+        module: ModuleId,
+    ) -> Option<DerivedGuide> {
         let mut env = Env::new(module, Mode::Pure);
         let (value, errors) = self.quietly(|c| c.expr(model, &mut env));
         let g = match value {
@@ -131,7 +195,7 @@ impl Checker {
             offset = offset.add(&size);
             parts.push(part);
         }
-        let text = self.guide_text(&name.text, family, &parts, &offset);
+        let text = self.guide_text(&name.text, family, settings, &parts, &offset);
         self.parse_guide(name, family, model, module, text, &offset)
     }
 
@@ -187,7 +251,12 @@ impl Checker {
             family: family.name.clone(),
             model: model.clone(),
             source: text,
-            params: family.params.iter().map(|p| format!("{}_{}", name.text, p.name.text)).collect(),
+            params: family
+                .params
+                .iter()
+                .filter(|p| !is_setting(p))
+                .map(|p| format!("{}_{}", name.text, p.name.text))
+                .collect(),
             unpack: format!("{}_unpack", name.text),
             latents,
         })
@@ -203,6 +272,11 @@ impl Checker {
                     .fix("write the guide by hand"),
             );
         };
+        if !entry.presence.is_true() {
+            let reason = format!("it is present only {}, and derived guides are over all latents", entry.presence.clause());
+            refuse(self, reason);
+            return None;
+        }
         if element.base != Base::Real {
             refuse(self, format!("it is {}, and derived guides are over reals", self.describe_num(element)));
             return None;
@@ -213,6 +287,10 @@ impl Checker {
             Support::Interval { .. } => 0,
         };
         let outer_dims = &dims[..dims.len() - rank.min(dims.len())];
+        if let Some(rows) = dims.iter().find(|d| self.plate_of_size(d).is_some()) {
+            refuse(self, format!("it is sampled row by row of the subsampled plate `{}`", rows.source()));
+            return None;
+        }
         if let Some(size) = dims.iter().find(|d| !d.printable()) {
             refuse(self, format!("its size {} has no expression over data", size.print()));
             return None;
@@ -320,15 +398,22 @@ impl Checker {
         }
     }
 
-    fn guide_text(&self, name: &str, family: &Family, parts: &[Part], total: &Poly) -> String {
+    fn guide_text(
+        &self,
+        name: &str,
+        family: &Family,
+        settings: &[(String, String)],
+        parts: &[Part],
+        total: &Poly,
+    ) -> String {
         let n = total.source();
         let n_text = if total.len() > 1 { format!("({n})") } else { n.clone() };
         let mut out = String::new();
-        let mut words: Vec<(String, String)> = Vec::new();
+        let mut words: Vec<(String, String)> = settings.to_vec();
         if let Some(size) = family.sizes.first() {
             words.push((size.text.clone(), n_text));
         }
-        for p in &family.params {
+        for p in family.params.iter().filter(|p| !is_setting(p)) {
             let ty = p.ty.as_ref().map_or("real", |t| self.loaded.sources.text(t.span));
             let default = p.default.as_ref().map_or("0", |d| self.loaded.sources.text(d.span));
             let _ = writeln!(
@@ -339,7 +424,7 @@ impl Checker {
                 replace_words(default, &words)
             );
         }
-        for p in &family.params {
+        for p in family.params.iter().filter(|p| !is_setting(p)) {
             words.push((p.name.text.clone(), format!("{name}_{}", p.name.text)));
         }
         let _ = writeln!(out, "bijector {name}_unpack(): real[{n}] -> {} {{", record_type(parts));
@@ -367,6 +452,11 @@ impl Checker {
         let _ = writeln!(out, "guide {name}() {{ _ ~ {COMBINATOR}({body}, {name}_unpack()) }}");
         out
     }
+}
+
+/// A family's `int` is chosen where the guide is derived, not trained.
+fn is_setting(p: &Param) -> bool {
+    p.ty.as_ref().is_some_and(|t| matches!(&t.kind, TypeKind::Named { name, .. } if name.text == "int"))
 }
 
 /// Names in a support declaration and what they stand for, if it is of this support.

@@ -1,18 +1,21 @@
 //! Expressions on abstract values.
 
 use super::annotation::{leading_dim, strip};
+use super::condition::Condition;
 use super::context::{Checker, How};
+use super::estimates::{Source, union};
 use super::operator::interval;
 use super::poly::Poly;
 use super::program::ItemId;
 use super::value::{Base, Callable, Env, Kind, Mode, Num, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::syntax::tree::{BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, MatchPattern};
+use crate::syntax::tree::{BinaryOp, Block, Expr, ExprKind, IndexExpr, ItemKind, TypeExpr, TypeKind};
 use std::rc::Rc;
 
 impl Checker {
     pub fn expr(&mut self, e: &Expr, env: &mut Env) -> Val {
+        let want = self.want.take();
         match &e.kind {
             ExprKind::Int(i) => {
                 #[expect(clippy::cast_precision_loss, reason = "sizes and bounds are far below 2^53")]
@@ -20,7 +23,7 @@ impl Checker {
                 Val::Num(Num::literal(Base::Int, value))
             }
             ExprKind::Real(x) => Val::Num(Num::literal(Base::Real, *x)),
-            ExprKind::Bool(_) => Val::Num(Num::new(Base::Bool, Vec::new())),
+            ExprKind::Bool(b) => Val::Num(Num::condition(Condition::Constant(*b))),
             ExprKind::Str(_) => Val::Text,
             ExprKind::Name(name) => self.name(name, e.span, env),
             ExprKind::Path(segments) => match segments.last() {
@@ -44,9 +47,11 @@ impl Checker {
             ExprKind::Not(inner) => {
                 let value = self.expr(inner, env);
                 self.want_bool(&value, inner.span);
-                Val::Num(Num::new(Base::Bool, Vec::new()))
+                let test = self.value_condition(&value).not();
+                let kind = value.kind();
+                Val::Num(Num { kind, ..Num::condition(test) })
             }
-            ExprKind::Call { callee, args } => self.call(callee, args, e.span, env),
+            ExprKind::Call { callee, args } => self.call(callee, args, e.span, env, want),
             ExprKind::Index { array, indices } => self.index(array, indices, e.span, env),
             ExprKind::Field { value, field } => {
                 if let Some(path) = address_path(e)
@@ -59,8 +64,18 @@ impl Checker {
                 let value = self.expr(value, env);
                 self.field(&value, &field.text, field.span)
             }
-            ExprKind::Array(parts) => self.array_literal(parts, e.span, env),
-            ExprKind::Tuple(parts) => Val::Tuple(parts.iter().map(|p| self.expr(p, env)).collect()),
+            ExprKind::Array(parts) => {
+                let want = want.map(|w| strip(&w, 1));
+                self.array_literal(parts, want.as_ref(), e.span, env)
+            }
+            ExprKind::Tuple(parts) => {
+                let wants = match want {
+                    Some(Val::Tuple(w)) if w.len() == parts.len() => w,
+                    _ => Vec::new(),
+                };
+                let values = parts.iter().enumerate().map(|(k, p)| self.expr_as(p, wants.get(k).cloned(), env));
+                Val::Tuple(values.collect())
+            }
             ExprKind::Record(fields) => {
                 let mut record = Record::default();
                 for (name, value) in fields {
@@ -70,20 +85,26 @@ impl Checker {
                                 .label("again here"),
                         );
                     }
-                    let value = self.expr(value, env);
+                    let wanted = match &want {
+                        Some(Val::Record(w)) => w.get(&name.text).cloned(),
+                        _ => None,
+                    };
+                    let value = self.expr_as(value, wanted, env);
                     record.fields.push((name.text.clone(), value));
                 }
                 Val::Record(record)
             }
-            ExprKind::Block(block) => self.block(block, env),
+            ExprKind::Block(block) => {
+                self.want = want;
+                self.block(block, env)
+            }
             ExprKind::If { continuous, condition, then, otherwise } => {
+                self.want = want;
                 self.if_expr(*continuous, condition, then, otherwise.as_ref(), e.span, env)
             }
             ExprKind::For { clauses, condition, body } => {
-                if let Some(condition) = condition {
-                    return self.unsupported(condition.span, "`for … while`");
-                }
-                self.for_expr(clauses, body, e.span, env)
+                self.want = want;
+                self.for_expr(clauses, condition.as_deref(), body, e.span, env)
             }
             ExprKind::Lambda { params, body } => Val::Fn(Rc::new(Callable::Lambda {
                 params: params.clone(),
@@ -96,19 +117,36 @@ impl Checker {
                 let default_value = self.expr(default, env);
                 match (value, default_value) {
                     (Val::Num(v), Val::Num(d)) => {
-                        let present = Num { optional: false, ..v };
+                        let present = Num { optional: false, sym: None, ..v };
+                        // One number may stand for every missing element.
+                        let d = if d.dims.is_empty() { d.under(&present.dims) } else { d };
                         self.join(&Val::Num(present), &Val::Num(d), default.span)
                     }
                     _ => Val::Unknown,
                 }
             }
-            ExprKind::Match { value, arms } => self.match_expr(value, arms, e.span, env),
+            ExprKind::Match { value, arms } => self.match_expr(value, arms, env),
             ExprKind::Range { from, to } => {
                 let from = self.size(from, env);
                 let to = self.size(to, env);
                 Val::Range { from, to }
             }
         }
+    }
+
+    /// The value of an expression where a type is declared.
+    pub fn expr_as(&mut self, e: &Expr, want: Option<Val>, env: &mut Env) -> Val {
+        self.want = want;
+        self.expr(e, env)
+    }
+
+    /// What a declared type says to the expression that must have it.
+    pub fn wanted(&mut self, ty: &TypeExpr, env: &mut Env) -> Option<Val> {
+        // A type without sizes settles none.
+        if matches!(&ty.kind, TypeKind::Named { sizes, .. } if sizes.is_empty()) {
+            return None;
+        }
+        Some(self.quietly(|c| c.resolve(ty, env)).0)
     }
 
     fn name(&mut self, name: &str, span: Span, env: &mut Env) -> Val {
@@ -149,6 +187,14 @@ impl Checker {
     }
 
     pub fn unknown_name(&mut self, name: &str, span: Span, env: &Env) {
+        if self.loaded.items.family(env.module, name).is_some() {
+            self.report(
+                Diagnostic::error("E0205", span, format!("the family `{name}` makes a guide, not a value"))
+                    .label("used as a value")
+                    .fix(format!("`guide q = {name}(model())`")),
+            );
+            return;
+        }
         let mut d = Diagnostic::error("E0201", span, format!("`{name}` is not known here")).label("not found");
         if name == "_" {
             d = d.note("`_` stands for no value");
@@ -169,7 +215,9 @@ impl Checker {
             .chain(scope.keys().map(String::as_str))
             .chain(library)
             .chain(native);
-        if let Some(near) = super::names::nearest(name, candidates) {
+        if let Some(from) = super::library::used_from(name) {
+            d = d.fix(format!("`use {from}::{{{name}}}`"));
+        } else if let Some(near) = super::names::nearest(name, candidates) {
             let near = near.to_owned();
             d = d.fix(format!("did you mean `{near}`?"));
         } else if name != "_" {
@@ -184,15 +232,7 @@ impl Checker {
         let module = self.loaded.items.module_of(id);
         match &item.kind {
             ItemKind::Data { .. } | ItemKind::Const { .. } | ItemKind::Param { .. } => self.global(id, env.frozen),
-            ItemKind::Plate { from, to, by, .. } => {
-                if let Some(by) = by {
-                    self.unsupported(by.span, "a subsampled plate (`by`)");
-                }
-                let mut inner = Env::new(module, Mode::Pure);
-                let from = self.size(from, &mut inner);
-                let to = self.size(to, &mut inner);
-                Val::Range { from, to }
-            }
+            ItemKind::Plate { .. } => self.plate(id),
             ItemKind::Type { name, .. } => {
                 self.report(
                     Diagnostic::error("E0205", span, format!("`{}` is a type, not a value", name.text))
@@ -230,6 +270,10 @@ impl Checker {
     pub fn field(&mut self, value: &Val, field: &str, span: Span) -> Val {
         match value {
             Val::Record(r) => match r.get(field) {
+                Some(Val::Optional(o)) if o.arity == 0 => {
+                    let o = o.clone();
+                    self.read_optional(&o, &[], span)
+                }
                 Some(v) => v.clone(),
                 None => {
                     let mut d = Diagnostic::error("E0207", span, format!("there is no field `{field}`"))
@@ -254,14 +298,21 @@ impl Checker {
         }
     }
 
-    fn array_literal(&mut self, parts: &[Expr], span: Span, env: &mut Env) -> Val {
+    fn array_literal(&mut self, parts: &[Expr], want: Option<&Val>, span: Span, env: &mut Env) -> Val {
         let mut joined: Option<Val> = None;
+        let mut bijectors = Vec::new();
         for part in parts {
-            let value = self.expr(part, env);
+            let value = self.expr_as(part, want.cloned(), env);
+            if let Val::Bijector(b) = &value {
+                bijectors.push(b.clone());
+            }
             joined = Some(match joined {
                 None => value,
                 Some(before) => self.join(&before, &value, part.span),
             });
+        }
+        if bijectors.len() == parts.len() && !parts.is_empty() {
+            return Val::Bijectors(bijectors.into());
         }
         let Some(element) = joined else {
             self.report(
@@ -272,7 +323,7 @@ impl Checker {
         #[expect(clippy::cast_precision_loss, reason = "a literal's length is small")]
         let n = Poly::constant(parts.len() as f64);
         match element {
-            Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) => Val::Unknown,
+            Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) | Val::Bijectors(_) => Val::Unknown,
             element => element.map(&mut |x| x.clone().under(std::slice::from_ref(&n))),
         }
     }
@@ -300,7 +351,7 @@ impl Checker {
         self.index_into(&value, indices, span, env)
     }
 
-    fn index_into(&mut self, value: &Val, indices: &[IndexExpr], span: Span, env: &mut Env) -> Val {
+    pub fn index_into(&mut self, value: &Val, indices: &[IndexExpr], span: Span, env: &mut Env) -> Val {
         if indices.is_empty() {
             return value.clone();
         }
@@ -314,6 +365,7 @@ impl Checker {
                 return Val::Unknown;
             }
             Val::Num(_) | Val::Record(_) | Val::Tuple(_) => {}
+            Val::Optional(o) => return self.index_optional(&o.clone(), indices, span, env),
             Val::Fn(_) => return Val::Unknown,
             other => {
                 let found = self.describe(other);
@@ -361,6 +413,11 @@ impl Checker {
                         );
                         return Val::Unknown;
                     }
+                    if let Some(size) = &size
+                        && !self.index_rows(size, at.sym.as_ref(), e.span)
+                    {
+                        return Val::Unknown;
+                    }
                     let text = match &at.sym {
                         Some(sym) => sym.clone(),
                         None => self.opaque(),
@@ -393,6 +450,11 @@ impl Checker {
                     let to = to.as_ref().map(|e| self.size(e, env));
                     let start = from.unwrap_or_default();
                     let end = to.or_else(|| size.clone()).unwrap_or_default();
+                    if let Some(size) = &size
+                        && !self.index_rows(size, None, *span)
+                    {
+                        return Val::Unknown;
+                    }
                     if let Some(size) = &size
                         && (self.at_most(&end, size) == Some(false)
                             || self.at_most(&Poly::default(), &start) == Some(false))
@@ -486,6 +548,13 @@ impl Checker {
         match value {
             Val::Num(n) => Some(n.clone()),
             Val::Unknown => None,
+            Val::Optional(o) => {
+                let o = o.clone();
+                match self.read_optional(&o, &[], span) {
+                    Val::Num(n) => Some(n),
+                    _ => None,
+                }
+            }
             Val::Absent { name, span: place } => {
                 self.no_density(self.user_span(span), *place, name);
                 None
@@ -516,6 +585,9 @@ impl Checker {
             );
             return false;
         }
+        if self.refuse_rows(n, span) {
+            return false;
+        }
         if n.optional {
             self.report(
                 Diagnostic::error("E0214", span, "this value may be missing")
@@ -538,42 +610,6 @@ impl Checker {
                         .fix("compare it: `x == 1`"),
                 );
             }
-        }
-    }
-
-    fn match_expr(&mut self, value: &Expr, arms: &[(MatchPattern, Block)], span: Span, env: &mut Env) -> Val {
-        let subject = self.expr(value, env);
-        if let Some(n) = self.want_num(&subject, value.span, env)
-            && n.base == Base::Real
-        {
-            self.report(
-                Diagnostic::error("E0204", value.span, "`match` is on ints and bools, not reals").label("a real"),
-            );
-        }
-        let mut before: Option<(Val, Env)> = None;
-        let start = env.clone();
-        let sites = self.runs.last().map_or(0, |r| r.sites.len());
-        for (_, block) in arms {
-            let mut arm_env = start.clone();
-            let out = self.block(block, &mut arm_env);
-            before = Some(match before {
-                None => (out, arm_env),
-                Some((v, mut e)) => {
-                    let joined = self.join(&v, &out, block.span);
-                    self.join_env(&mut e, &arm_env, block.span);
-                    (joined, e)
-                }
-            });
-        }
-        if self.runs.last().map_or(0, |r| r.sites.len()) > sites {
-            return self.unsupported(span, "sampling inside `match`");
-        }
-        match before {
-            Some((value, joined)) => {
-                *env = joined;
-                value
-            }
-            None => Val::Unit,
         }
     }
 
@@ -614,6 +650,7 @@ impl Checker {
                     (x, y) => Some(union(x, y)),
                 };
                 let sym = (a.sym == b.sym).then(|| a.sym.clone()).flatten();
+                let test = (a.test == b.test).then(|| a.test.clone()).flatten();
                 Val::Num(Num {
                     base,
                     dims: a.dims.clone(),
@@ -622,6 +659,7 @@ impl Checker {
                     sym,
                     optional: a.optional || b.optional,
                     estimate,
+                    test,
                 })
             }
             (Val::Tuple(x), Val::Tuple(y)) if x.len() == y.len() => {
@@ -682,7 +720,8 @@ impl Checker {
     }
 
     pub fn expect(&mut self, block: &Block, env: &mut Env) -> Val {
-        let source = self.fresh();
+        self.impure(block.span, "is an estimate");
+        let own = vec![self.source(Source::Expect(block.span))];
         let mut inner = env.clone();
         inner.mode = Mode::Expect;
         let runs = std::mem::take(&mut self.runs);
@@ -692,19 +731,19 @@ impl Checker {
         match value {
             Val::Num(n) if n.dims.is_empty() && n.base != Base::Bool => Val::Num(Num {
                 base: Base::Real,
-                estimate: Some(vec![source]),
+                estimate: Some(union(&Some(own), &n.estimate)),
                 sym: None,
                 support: Support::all(),
                 ..n
             }),
-            Val::Unknown => Val::Num(Num { estimate: Some(vec![source]), ..Num::real() }),
+            Val::Unknown => Val::Num(Num { estimate: Some(own), ..Num::real() }),
             other => {
                 let found = self.describe(&other);
                 self.report(
                     Diagnostic::error("E0204", place, format!("`expect` must end in a real, not {found}"))
                         .label(found.clone()),
                 );
-                Val::Num(Num { estimate: Some(vec![source]), ..Num::real() })
+                Val::Num(Num { estimate: Some(own), ..Num::real() })
             }
         }
     }
@@ -728,13 +767,6 @@ impl Checker {
     pub fn element(&mut self, value: &Val) -> Val {
         strip(value, 1)
     }
-}
-
-pub fn union(a: &Option<Vec<u32>>, b: &Option<Vec<u32>>) -> Vec<u32> {
-    let mut out: Vec<u32> = a.iter().chain(b).flatten().copied().collect();
-    out.sort_unstable();
-    out.dedup();
-    out
 }
 
 /// `a`, `a.b.c` as a path.

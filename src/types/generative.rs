@@ -1,13 +1,15 @@
 //! Generative functions on abstract values: sites, addresses, observations; one body serves the trace type, `simulate`,
 //! `log_density` and `draw`.
 
-use super::address::{add_kind, element_at, rename_token, value_rank};
+use super::address::{Nesting, add_kind, element_at, present_at, rewritten, value_rank};
 use super::annotation::named;
 use super::block::any_stmt;
-use super::context::{Checker, Frame, How, Piece, Run, Site, with_batch};
+use super::condition::Condition;
+use super::context::{Checker, Frame, How, Piece, Run, Site, Template, with_batch};
+use super::estimates::union;
 use super::poly::Poly;
 use super::tiling::Fault;
-use super::value::{DistVal, Env, GenVal, Kind, Mode, Num, Record, Support, Val};
+use super::value::{DistVal, Env, GenVal, Kind, Mode, Num, Optional, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Address, Expr, ItemKind, NodeId, Stmt, StmtKind, TypeExpr};
@@ -27,6 +29,8 @@ pub struct Entry {
     /// Loop variables of the pieces, if they have one name per axis.
     pub names: Vec<Option<String>>,
     pub ids: Vec<NodeId>,
+    /// When it is present, over the places of its axes.
+    pub presence: Condition,
 }
 
 /// What a run of a generative function gave.
@@ -70,13 +74,16 @@ impl Checker {
             bindings: Vec::new(),
             loops: Vec::new(),
             density: Kind::default(),
+            sources: Vec::new(),
             unnormalized: None,
             point: None,
             observed: Vec::new(),
             kinds: std::collections::BTreeMap::new(),
             templates: std::collections::BTreeMap::new(),
+            by_rows: std::collections::BTreeMap::new(),
             later,
             token,
+            guards: self.guards.len(),
         });
         self.frames.push(Frame { span: g.span, name: function.name.text.clone(), item: Some(id) });
         let whole = std::mem::take(&mut self.whole_division);
@@ -98,6 +105,8 @@ impl Checker {
         let mut entries = Vec::new();
         for path in paths {
             let sites: Vec<&Site> = run.sites.iter().filter(|s| s.path == path).collect();
+            let all: Vec<Site> = sites.iter().map(|s| (*s).clone()).collect();
+            let presence = present_at(&all, None, &[]);
             let tiled = self.tile(&sites);
             let axes = match tiled {
                 Ok(axes) => axes,
@@ -124,6 +133,7 @@ impl Checker {
                 span: sites[0].span,
                 names,
                 ids: sites.iter().filter_map(|s| s.id).collect(),
+                presence,
             });
         }
         entries
@@ -176,6 +186,10 @@ impl Checker {
             match frame {
                 Some(frame) => {
                     let (mut from, mut to) = (frame.from.clone(), frame.to.clone());
+                    if let Some(rows) = frame.rows.clone() {
+                        // By rows an address has the plate's own size.
+                        (from, to) = (from.clone(), from.add(&rows));
+                    }
                     used.push(frame.name.clone());
                     if let Some(group) = &frame.groups
                         && let Some(outer) = self.runs.last()?.loops.iter().find(|l| l.name == *group)
@@ -185,10 +199,10 @@ impl Checker {
                         to = to.substitute(&outer.atom, &outer.to.plus(-1.0));
                         used.push(group.clone());
                     }
-                    pieces.push(Piece { from, to, name: Some(frame.name) });
+                    pieces.push(Piece { from, to, name: Some(frame.name), atom: Some(frame.atom) });
                 }
                 None if !sym.mentions("#") && !sym.mentions("?") && !sym.mentions("@") => {
-                    pieces.push(Piece { from: sym.clone(), to: sym.plus(1.0), name: None });
+                    pieces.push(Piece { from: sym.clone(), to: sym.plus(1.0), name: None, atom: None });
                 }
                 None => {
                     self.bad_index(name, e);
@@ -240,9 +254,11 @@ impl Checker {
         let source = self.expr(value, env);
         match env.mode {
             Mode::Generative => {}
-            Mode::Expect => return self.sample_untraced(stmt, address, &source, by, value.span, env),
-            // Delegation: the body's rest is the continuation.
-            Mode::Strategy => return self.sample_untraced(stmt, address, &source, by, value.span, env),
+            // In a strategy, delegation: the body's rest is the continuation.
+            Mode::Expect | Mode::Strategy => {
+                self.impure(stmt.span, "samples");
+                return self.sample_untraced(stmt, address, &source, by, value.span, env);
+            }
             Mode::Pure | Mode::Sampler => {
                 self.report(
                     Diagnostic::error(
@@ -344,10 +360,21 @@ impl Checker {
 
     fn record_site(&mut self, path: &str, pieces: Vec<Piece>, value: Val, stmt: &Stmt) {
         let kind = value.kind();
+        let present = self.present_condition();
         let Some(run) = self.runs.last_mut() else { return };
         run.kinds.entry(path.to_owned()).or_default().join(&kind);
-        run.templates.insert(path.to_owned(), (pieces.len(), value.clone()));
-        let site = Site { path: path.to_owned(), pieces, value, span: stmt.span, id: Some(stmt.id) };
+        let mut site = Site {
+            path: path.to_owned(),
+            pieces,
+            value,
+            span: stmt.span,
+            id: Some(stmt.id),
+            presence: Condition::TRUE,
+        };
+        site.presence = site.over_places(&present);
+        run.templates.insert(path.to_owned(), site.template());
+        self.note_rows(path, &site.pieces);
+        let Some(run) = self.runs.last_mut() else { return };
         run.sites.push(site.clone());
         run.bindings.push(site);
     }
@@ -430,7 +457,7 @@ impl Checker {
         for (field, template) in &fields.fields {
             let target = substitute_bounds(template, &substituted);
             let value = match &how {
-                How::Density(trace) => match trace.get(field) {
+                How::Density(trace) => match trace.get(field).map(Val::bare) {
                     Some(v) => {
                         self.fits(field, v, &target, trace.sampled, stmt.span);
                         v.clone()
@@ -496,7 +523,7 @@ impl Checker {
                 let kind = self.strategy(d, by, stmt, path, env);
                 named(&target, &atom).map(&mut |n| n.clone().with_kind(&kind))
             }
-            How::Density(trace) => match trace.get_path(path) {
+            How::Density(trace) => match trace.get_path(path).map(Val::bare) {
                 Some(value) => {
                     let rank = value_rank(value);
                     let want = pieces.len() + value_rank(&target);
@@ -559,13 +586,16 @@ impl Checker {
                     value: Val::Unknown,
                     span: stmt.span,
                     id: None,
+                    presence: Condition::TRUE,
                 });
             }
             return;
         };
+        let present = self.present_condition();
         let Some(run) = self.runs.last_mut() else { return };
         let token = run.token;
         run.density.join(&outcome.run.density);
+        run.sources = union(&Some(std::mem::take(&mut run.sources)), &Some(outcome.run.sources.clone()));
         if run.unnormalized.is_none() {
             run.unnormalized = outcome.run.unnormalized.clone();
         }
@@ -576,7 +606,10 @@ impl Checker {
         if outcome.run.later.iter().any(|(n, _)| n == "?") {
             run.later.push(("?".to_owned(), Span::default()));
         }
+        let nesting = Nesting { child: outcome.run.token, parent: token, name, at };
+        let rename = |p: &Poly| nesting.apply(p);
         let guide_observes = run.is_guide && (outcome.run.unnormalized.is_some());
+        let mut noted: Vec<(String, Vec<Piece>)> = Vec::new();
         for entry in &outcome.entries {
             let path = if name.is_empty() { entry.path.clone() } else { format!("{name}.{}", entry.path) };
             let whole: Vec<Piece> = pieces
@@ -586,14 +619,20 @@ impl Checker {
                     from: Poly::default(),
                     to: a.clone(),
                     name: n.clone(),
+                    atom: None,
                 }))
                 .collect();
             // The child's addresses are known here by the parent's names.
-            let element = rename_token(&entry.element, outcome.run.token, token);
+            let element = rewritten(&entry.element, &rename);
             let kind = element.kind();
             run.kinds.entry(path.clone()).or_default().join(&kind);
-            run.templates.insert(path.clone(), (whole.len(), element.clone()));
-            let site = Site { path, pieces: whole, value: element, span: stmt.span, id: None };
+            noted.push((path.clone(), whole.clone()));
+            let mut site =
+                Site { path, pieces: whole, value: element, span: stmt.span, id: None, presence: Condition::TRUE };
+            let own = entry.presence.under(pieces.len(), entry.axes.len());
+            let own = own.map(&rename);
+            site.presence = site.over_places(&Condition::all([own, present.clone()]));
+            run.templates.insert(site.path.clone(), site.template());
             run.sites.push(site.clone());
             if name.is_empty() {
                 run.bindings.push(Site { span: entry.span, ..site.clone() });
@@ -604,19 +643,27 @@ impl Checker {
                 last.span = entry.span;
             }
         }
+        for (path, pieces) in noted {
+            self.note_rows(&path, &pieces);
+        }
         if !name.is_empty() {
+            self.note_rows(name, pieces);
             let value = match outcome.result {
                 Val::Unit => Val::Record(Record::default()),
-                other => rename_token(&other, outcome.run.token, token),
+                other => rewritten(&other, &rename),
             };
-            run.templates.insert(name.to_owned(), (pieces.len(), value.clone()));
-            run.bindings.push(Site {
+            let Some(run) = self.runs.last_mut() else { return };
+            let mut site = Site {
                 path: name.to_owned(),
                 pieces: pieces.to_vec(),
                 value,
                 span: stmt.span,
                 id: None,
-            });
+                presence: Condition::TRUE,
+            };
+            site.presence = site.over_places(&present);
+            run.templates.insert(name.to_owned(), site.template());
+            run.bindings.push(site);
         }
         if guide_observes && let Some((span, why)) = outcome.run.unnormalized {
             self.report(
@@ -629,7 +676,7 @@ impl Checker {
 
     /// The trace type as users read it.
     pub fn trace_text(&self, entries: &[Entry]) -> String {
-        let fields: Vec<String> = entries.iter().map(|e| format!("{}: {}", e.path, self.describe(&e.value))).collect();
+        let fields: Vec<String> = entries.iter().map(|e| format!("{}: {}", e.path, self.describe(&e.traced(e.value.clone())))).collect();
         format!("{{ {} }}", fields.join(", "))
     }
 
@@ -640,6 +687,27 @@ impl Checker {
             .map(|p| format!("{p}: {}", record.get_path(p).map_or_else(|| "?".to_owned(), |v| self.describe(v))))
             .collect();
         format!("{{ {} }}", fields.join(", "))
+    }
+}
+
+impl Entry {
+    /// A value of it as a trace holds it.
+    pub fn traced(&self, value: Val) -> Val {
+        if self.presence.is_true() {
+            return value;
+        }
+        Val::Optional(Rc::new(Optional {
+            name: self.path.clone(),
+            value,
+            presence: self.presence.clone(),
+            arity: self.axes.len(),
+        }))
+    }
+}
+
+impl Site {
+    fn template(&self) -> Template {
+        Template { arity: self.pieces.len(), value: self.value.clone(), presence: self.presence.clone() }
     }
 }
 

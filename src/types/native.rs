@@ -2,7 +2,7 @@
 
 use super::call::ArgVal;
 use super::context::Checker;
-use super::expression::union;
+use super::estimates::union;
 use super::poly::Poly;
 use super::value::{Base, Edge, Env, GenVal, Kind, Num, Shape, Support, Val};
 use crate::base::source::Span;
@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use std::rc::Rc;
 
 /// Element-wise functions of one real that are continuous and differentiable almost everywhere.
-const SMOOTH: [&str; 20] = [
+const SMOOTH: [&str; 22] = [
     "exp",
     "log",
     "log1p",
@@ -30,11 +30,26 @@ const SMOOTH: [&str; 20] = [
     "normal_cdf",
     "normal_quantile",
     "log_normal_cdf",
+    "log_bessel_i0",
+    "bessel_ratio",
     "erf",
 ];
 /// Element-wise functions that jump.
 const JUMPING: [&str; 4] = ["floor", "round", "sign", "to_int"];
-const SEVERAL: [&str; 4] = ["gamma_p", "beta_inc", "min", "max"];
+const SEVERAL: [&str; 12] = [
+    "gamma_p",
+    "gamma_p_inv",
+    "beta_inc",
+    "beta_inc_inv",
+    "von_mises_cdf",
+    "von_mises_quantile",
+    "owens_t",
+    "xlogy",
+    "xlog1py",
+    "min",
+    "max",
+    "pivot",
+];
 const ARRAYS: [&str; 17] = [
     "sum",
     "mean",
@@ -54,7 +69,9 @@ const ARRAYS: [&str; 17] = [
     "repeat",
     "length",
 ];
-const PROBABILITY: [&str; 22] = [
+const PROBABILITY: [&str; 28] = [
+    "grad",
+    "fold",
     "draw",
     "log_prob",
     "prob",
@@ -67,6 +84,9 @@ const PROBABILITY: [&str; 22] = [
     "std_uniform",
     "std_exponential",
     "std_gamma",
+    "std_log_gamma",
+    "std_poisson",
+    "std_binomial",
     "stop",
     "frozen",
     "simulate",
@@ -75,11 +95,12 @@ const PROBABILITY: [&str; 22] = [
     "forward",
     "inverse",
     "inspect",
+    "plug_in",
     "exact",
     "normalized",
 ];
-const LATER: [&str; 9] =
-    ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "grad", "plug_in", "importance"];
+const LATER: [&str; 7] =
+    ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "importance"];
 
 pub fn names() -> impl Iterator<Item = &'static str> {
     SMOOTH.into_iter().chain(JUMPING).chain(SEVERAL).chain(ARRAYS).chain(PROBABILITY).chain(["pi", "infinity", "whole"])
@@ -135,13 +156,21 @@ impl Checker {
             return self.unary(name, &args[0], true, env);
         }
         match name {
-            "gamma_p" => {
+            "gamma_p" | "gamma_p_inv" | "von_mises_cdf" | "von_mises_quantile" | "owens_t" | "xlogy" | "xlog1py" => {
                 if !count(self, &[2]) {
                     return Val::Unknown;
                 }
-                self.several(name, &args, Support::interval(Some(0.0), Some(1.0)), span, env)
+                let pi = std::f64::consts::PI;
+                let support = match name {
+                    "gamma_p_inv" => at_least_zero(),
+                    "von_mises_quantile" => Support::interval(Some(-pi), Some(pi)),
+                    "owens_t" => Support::interval(Some(-0.25), Some(0.25)),
+                    "xlogy" | "xlog1py" => Support::all(),
+                    _ => Support::interval(Some(0.0), Some(1.0)),
+                };
+                self.several(name, &args, support, span, env)
             }
-            "beta_inc" => {
+            "beta_inc" | "beta_inc_inv" => {
                 if !count(self, &[3]) {
                     return Val::Unknown;
                 }
@@ -151,6 +180,9 @@ impl Checker {
                 if !count(self, &[1, 2]) {
                     return Val::Unknown;
                 }
+                for a in &args {
+                    self.kink(&a.value.kind(), a.span, &format!("`{name}`"));
+                }
                 if args.len() == 2 {
                     let support = self.extreme(name, &args[0].value, &args[1].value);
                     return self.several(name, &args, support, span, env);
@@ -158,6 +190,27 @@ impl Checker {
                 let Some(n) = self.real_array(name, &args[0], 1, env) else { return Val::Unknown };
                 self.linear_only(&n, args[0].span, "the argument of a maximum or minimum");
                 Val::Num(Num { dims: Vec::new(), sym: None, support: element_support(&n), ..n })
+            }
+            // The maximum as a number to work relative to: what is made with it does not depend on it.
+            "pivot" => {
+                if !count(self, &[1]) {
+                    return Val::Unknown;
+                }
+                let Some(n) = self.real_array(name, &args[0], 1, env) else { return Val::Unknown };
+                self.linear_only(&n, args[0].span, "the argument of a maximum or minimum");
+                Val::Num(Num { base: Base::Real, dims: Vec::new(), sym: None, support: Support::all(), ..n })
+            }
+            "grad" => {
+                if !count(self, &[2]) {
+                    return Val::Unknown;
+                }
+                self.gradient(&args, span, env)
+            }
+            "fold" => {
+                if !count(self, &[2]) {
+                    return Val::Unknown;
+                }
+                self.fold(&args, span, env)
             }
             "sum" => {
                 if !count(self, &[1]) {
@@ -284,6 +337,7 @@ impl Checker {
                 }
                 let Some(n) = self.real_array(name, &args[0], 1, env) else { return Val::Unknown };
                 self.linear_only(&n, args[0].span, "sorted");
+                self.kink(&n.kind, args[0].span, "`sort`");
                 Val::Num(Num { sym: None, support: element_support(&n), ..n })
             }
             "concat" => self.concat(&args, span, env),
@@ -332,6 +386,7 @@ impl Checker {
                 }
                 match &args[0].value {
                     Val::Range { from, to } => Val::Num(Num::size(to.sub(from))),
+                    Val::Plate(p) => Val::Num(Num::size(p.to.sub(&p.from))),
                     value => match super::annotation::leading_dim(value, 0) {
                         Some(n) => Val::Num(Num::size(n)),
                         None => {
@@ -345,12 +400,36 @@ impl Checker {
                 if !count(self, &[1]) {
                     return Val::Unknown;
                 }
-                Val::Num(Num::new(Base::Bool, Vec::new()))
+                let Some(n) = self.want_num(&args[0].value, args[0].span, env) else { return Val::Unknown };
+                Val::Num(Num::new(Base::Bool, n.dims))
             }
-            "inspect" => args.into_iter().next().map_or(Val::Unknown, |a| a.value),
+            "plug_in" => {
+                if !count(self, &[1]) {
+                    return Val::Unknown;
+                }
+                self.plug_in(&args[0], span, env)
+            }
+            "inspect" => {
+                if !count(self, &[2]) {
+                    return Val::Unknown;
+                }
+                if !matches!(args[1].value, Val::Text) {
+                    let found = self.describe(&args[1].value);
+                    self.report(
+                        Diagnostic::error("E0204", args[1].span, format!("`inspect` takes a name, not {found}"))
+                            .label(format!("this is {found}"))
+                            .fix("`inspect(e, \"e\")`"),
+                    );
+                }
+                args[0].value.clone()
+            }
             "std_normal" | "std_uniform" | "std_exponential" => {
                 if !count(self, &[0]) {
                     return Val::Unknown;
+                }
+                // Inside a sampler it is the draw or the site that is at fault.
+                if !self.frames.iter().any(|f| f.name == "path" || f.name == "draw") {
+                    self.impure(span, "draws");
                 }
                 let support = match name {
                     "std_normal" => Support::all(),
@@ -359,15 +438,34 @@ impl Checker {
                 };
                 Val::Num(Num { support, ..Num::real() })
             }
-            "std_gamma" => {
+            "std_gamma" | "std_log_gamma" => {
                 if !count(self, &[1]) {
                     return Val::Unknown;
                 }
-                Val::Num(Num { support: at_least_zero(), ..Num::real() })
+                let Some(shape) = self.operand_of_draw(name, &args[0], env) else { return Val::Unknown };
+                let support = if name == "std_gamma" { at_least_zero() } else { Support::all() };
+                // Implicit reparameterisation: as smooth as the shape.
+                Val::Num(Num { support, kind: shape.kind, ..Num::real() })
+            }
+            "std_poisson" | "std_binomial" => {
+                if !count(self, if name == "std_poisson" { &[1] } else { &[2] }) {
+                    return Val::Unknown;
+                }
+                for a in &args {
+                    let Some(n) = self.operand_of_draw(name, a, env) else { return Val::Unknown };
+                    self.must_be_free(&n.kind, a.span, &format!("`{name}`"), "this argument");
+                }
+                Val::Num(Num { support: at_least_zero(), ..Num::new(Base::Int, Vec::new()) })
             }
             "stop" => {
                 if !count(self, &[1]) {
                     return Val::Unknown;
+                }
+                let kind = args[0].value.kind();
+                if let Some((_, origin)) = self.gradients.last()
+                    && kind.0.contains(origin)
+                {
+                    self.impure(span, "stops the derivative");
                 }
                 self.stop(&args[0].value)
             }
@@ -384,6 +482,7 @@ impl Checker {
                 if !count(self, &[1]) {
                     return Val::Unknown;
                 }
+                self.impure(span, "samples");
                 self.simulate(&args[0], span, env)
             }
             "log_density" => {
@@ -395,6 +494,9 @@ impl Checker {
             "exact" | "whole" | "normalized" => Val::Num(Num::new(Base::Bool, Vec::new())),
             "draw" | "log_prob" | "prob" | "cdf" | "inv_cdf" | "path" | "support" | "variance" | "forward"
             | "inverse" => {
+                if name == "draw" || (name == "path" && self.in_strategy == 0) {
+                    self.impure(span, "draws");
+                }
                 if args.is_empty() {
                     count(self, &[1]);
                     return Val::Unknown;
@@ -445,9 +547,28 @@ impl Checker {
         Some(n)
     }
 
+    /// A scalar operand of a native random primitive.
+    fn operand_of_draw(&mut self, name: &str, a: &ArgVal, env: &Env) -> Option<Num> {
+        let n = self.want_num(&a.value, a.span, env)?;
+        if !self.arithmetic(&n, a.span) {
+            return None;
+        }
+        self.linear_only(&n, a.span, &format!("an argument of `{name}`"));
+        if !n.dims.is_empty() {
+            let found = self.describe_num(&n);
+            self.report(
+                Diagnostic::error("E0210", a.span, format!("`{name}` is of numbers, not of {found}"))
+                    .label(format!("this is {found}"))
+                    .fix("draw element by element, in a `for`"),
+            );
+            return None;
+        }
+        Some(n)
+    }
+
     fn linear_only(&mut self, n: &Num, span: Span, verb: &str) {
         if n.estimate.is_some() {
-            self.nonlinear(span, verb);
+            self.nonlinear(&n.estimate, span, verb);
         }
     }
 
@@ -457,14 +578,17 @@ impl Checker {
             return Val::Unknown;
         }
         self.linear_only(&n, a.span, &format!("the argument of `{name}`"));
+        if name == "abs" {
+            self.kink(&n.kind, a.span, "`abs`");
+        }
         if jumps {
             self.must_be_free(&n.kind, a.span, &format!("`{name}`"), "this argument");
         }
         let nonneg = element_support(&n).lower().is_some_and(|e| self.range(&e.value).0 >= 0.0);
         let support = match name {
-            "exp" | "abs" | "sqrt" | "softplus" => at_least_zero(),
+            "exp" | "abs" | "sqrt" | "softplus" | "log_bessel_i0" => at_least_zero(),
             "sigmoid" | "normal_cdf" => Support::interval(Some(0.0), Some(1.0)),
-            "tanh" | "sin" | "cos" | "sign" | "erf" => Support::interval(Some(-1.0), Some(1.0)),
+            "tanh" | "sin" | "cos" | "sign" | "erf" | "bessel_ratio" => Support::interval(Some(-1.0), Some(1.0)),
             "log_normal_cdf" => Support::interval(None, Some(0.0)),
             "log1p" | "expm1" | "atan" | "floor" | "round" | "to_int" | "trigamma" if nonneg => at_least_zero(),
             _ => Support::all(),

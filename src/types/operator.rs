@@ -1,34 +1,35 @@
 //! Binary operators: shapes, bases, intervals of results, smoothness, linearity in estimates.
 
+use super::condition::Condition;
 use super::context::Checker;
-use super::expression::union;
+use super::estimates::union;
 use super::poly::Poly;
 use super::value::{Base, Edge, Env, Num, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{BinaryOp, Expr, ExprKind};
 
-/// What is wrong with a product of two estimates.
-const SAME_SOURCE: &str = "multiplied by one of the same source";
-
 impl Checker {
     pub fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span, env: &mut Env) -> Val {
-        let l = self.expr(left, env);
-        let r = self.expr(right, env);
+        if let BinaryOp::And | BinaryOp::Or = op {
+            let l = self.expr(left, env);
+            return self.connective(op, &l, left, right, env);
+        }
+        // Operands of an element-wise operation have one shape.
+        let (l, r) = if op != BinaryOp::MatMul && self.sized_by_place(left, env) {
+            let r = self.expr(right, env);
+            (self.expr_as(left, Some(r.clone()), env), r)
+        } else {
+            let l = self.expr(left, env);
+            let want = (op != BinaryOp::MatMul && self.sized_by_place(right, env)).then(|| l.clone());
+            let r = self.expr_as(right, want, env);
+            (l, r)
+        };
         let (Some(l), Some(r)) = (self.want_num(&l, left.span, env), self.want_num(&r, right.span, env)) else {
-            return match op {
-                BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
-                    Val::Num(Num::new(Base::Bool, Vec::new()))
-                }
-                _ => Val::Unknown,
-            };
+            return Val::Unknown;
         };
         match op {
-            BinaryOp::And | BinaryOp::Or => {
-                self.want_bool(&Val::Num(l), left.span);
-                self.want_bool(&Val::Num(r), right.span);
-                Val::Num(Num::new(Base::Bool, Vec::new()))
-            }
+            BinaryOp::And | BinaryOp::Or => Val::Num(Num::new(Base::Bool, Vec::new())),
             BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
                 self.comparison(op, &l, &r, left, right, span)
             }
@@ -73,35 +74,53 @@ impl Checker {
                 self.arithmetic(n, e.span);
             }
             if n.estimate.is_some() {
-                self.nonlinear(e.span, "compared");
+                self.nonlinear(&n.estimate, e.span, "compared");
                 return result;
             }
         }
         let mut kind = l.kind.clone();
         kind.join(&r.kind);
         self.must_be_free(&kind, span, "a comparison", "this comparison");
-        result
+        Val::Num(Num::condition(self.comparison_test(op, l, r)))
     }
 
-    /// An estimate where only a number may stand.
-    pub fn nonlinear(&mut self, span: Span, verb: &str) {
-        let strategy = self.in_strategy > 0;
-        let d = if strategy {
-            Diagnostic::error("E0308", span, format!("a result of the continuation is {verb}: a strategy must be affine in it"))
-                .label("stands for the mean of the rest of the program")
-                .note("`k(x)` is an estimate of the rest; its mean enters correctly only through sums, and through products with numbers that do not come from `k`")
-                .fix("use `v + …`, `r * v`, `sum`, `mean` of results of `k`")
-        } else {
-            Diagnostic::error("E0305", span, format!("an estimate is {verb}: the result would be biased"))
-                .label("an estimate: a number that stands for its mean")
-                .note("the mean of a non-linear function of an estimate is not the function of its mean; estimates may be added, subtracted, and multiplied or divided by numbers")
-                .fix(if verb == SAME_SOURCE {
-                    "write the second factor as an occurrence of its own, not through the same `let`: two runs that are independent"
-                } else {
-                    "put the function inside the `expect`, where it acts on the numbers of one run, if that mean is what you want; or use an objective made for it"
-                })
-        };
-        self.report(d);
+    fn comparison_test(&mut self, op: BinaryOp, l: &Num, r: &Num) -> Condition {
+        if l.base == Base::Bool {
+            let (a, b) = (self.condition_of(l), self.condition_of(r));
+            let same = Condition::any([
+                Condition::all([a.clone(), b.clone()]),
+                Condition::all([a.not(), b.not()]),
+            ]);
+            return if op == BinaryOp::Ne { same.not() } else { same };
+        }
+        self.note_values(l);
+        self.note_values(r);
+        let whole = l.base == Base::Int && r.base == Base::Int;
+        let difference = self.sym(l).sub(&self.sym(r));
+        match op {
+            BinaryOp::Eq => Condition::zero(&difference),
+            BinaryOp::Ne => Condition::zero(&difference).not(),
+            BinaryOp::Lt => Condition::negative(&difference, whole),
+            BinaryOp::Le => Condition::not_positive(&difference, whole),
+            BinaryOp::Gt => Condition::not_positive(&difference, whole).not(),
+            _ => Condition::negative(&difference, whole).not(),
+        }
+    }
+
+    /// `and`, `or`: the right side is looked at only where the left leaves the question open.
+    fn connective(&mut self, op: BinaryOp, l: &Val, left: &Expr, right: &Expr, env: &mut Env) -> Val {
+        self.want_bool(l, left.span);
+        let a = self.value_condition(l);
+        let open = if op == BinaryOp::And { a.clone() } else { a.not() };
+        self.guards.push(open);
+        let r = self.expr(right, env);
+        self.guards.pop();
+        self.want_bool(&r, right.span);
+        let b = self.value_condition(&r);
+        let mut kind = l.kind();
+        kind.join(&r.kind());
+        let test = if op == BinaryOp::And { Condition::all([a, b]) } else { Condition::any([a, b]) };
+        Val::Num(Num { kind, ..Num::condition(test) })
     }
 
     /// Shapes of an element-wise operation: equal, or one is a scalar.
@@ -138,20 +157,18 @@ impl Checker {
             (_, None, None) => None,
             (BinaryOp::Add | BinaryOp::Sub, a, b) => Some(union(a, b)),
             (BinaryOp::Mul, Some(a), Some(b)) => {
-                if a.iter().any(|s| b.contains(s)) || a.is_empty() || b.is_empty() || self.in_strategy > 0 {
-                    self.nonlinear(span, SAME_SOURCE);
-                }
+                self.product(a, b, span);
                 Some(union(&l.estimate, &r.estimate))
             }
             (BinaryOp::Mul, a, b) => Some(union(a, b)),
             (BinaryOp::Div, Some(_), None) => l.estimate.clone(),
             (BinaryOp::Div, _, _) => {
-                self.nonlinear(span, "divided by");
+                self.nonlinear(&r.estimate, span, "divided by");
                 l.estimate.clone().or_else(|| r.estimate.clone())
             }
             (_, a, b) => {
                 let verb = if op == BinaryOp::Pow { "raised to a power" } else { "used in a remainder" };
-                self.nonlinear(span, verb);
+                self.nonlinear(&Some(union(a, b)), span, verb);
                 Some(union(a, b))
             }
         };
@@ -194,7 +211,7 @@ impl Checker {
         } else {
             interval(self, op, l, r)
         };
-        Val::Num(Num { base, dims, support, kind, sym, optional: false, estimate })
+        Val::Num(Num { base, dims, support, kind, sym, optional: false, estimate, test: None })
     }
 
     fn matmul(&mut self, l: &Num, r: &Num, left: Span, right: Span, span: Span) -> Val {
@@ -217,10 +234,8 @@ impl Checker {
             let dims = l.dims[..a - 1].iter().chain(&r.dims[1..]).cloned().collect();
             return Val::Num(Num::new(Base::Real, dims));
         }
-        if let (Some(x), Some(y)) = (&l.estimate, &r.estimate)
-            && (x.iter().any(|s| y.contains(s)) || self.in_strategy > 0)
-        {
-            self.nonlinear(span, SAME_SOURCE);
+        if let (Some(x), Some(y)) = (&l.estimate, &r.estimate) {
+            self.product(x, y, span);
         }
         let dims: Vec<Poly> = l.dims[..a - 1].iter().chain(&r.dims[1..]).cloned().collect();
         let mut kind = l.kind.clone();

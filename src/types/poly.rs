@@ -245,6 +245,101 @@ fn replace_token(text: &str, token: &str, by: &str) -> String {
     out
 }
 
+/// With the indices inside the texts of atoms in normal form again, after a substitution.
+pub fn normal(poly: &Poly) -> Poly {
+    if !poly.mentions("[") {
+        return poly.clone();
+    }
+    let mut out = Poly::default();
+    for (monomial, coefficient) in poly.terms() {
+        let product =
+            monomial.iter().fold(Poly::constant(coefficient), |p, atom| p.mul(&Poly::atom(&normal_text(atom))));
+        out = out.add(&product);
+    }
+    out
+}
+
+fn normal_text(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(open) = rest.find('[') {
+        let Some(close) = matching(&rest[open..]) else { break };
+        out.push_str(&rest[..=open]);
+        let inner = &rest[open + 1..open + close];
+        let indices: Vec<String> = split_top(inner, ", ")
+            .into_iter()
+            .map(|i| parse_sum(i).map_or_else(|| normal_text(i), |p| p.print()))
+            .collect();
+        out.push_str(&indices.join(", "));
+        rest = &rest[open + close..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Where the bracket that `text` begins with closes.
+fn matching(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// Parts of `text` between separators that stand outside brackets.
+fn split_top<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
+    let (mut depth, mut start, mut out) = (0, 0, Vec::new());
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 && at >= start && text[at..].starts_with(separator) {
+            out.push(&text[start..at]);
+            start = at + separator.len();
+        }
+    }
+    out.push(&text[start..]);
+    out
+}
+
+/// A printed polynomial; `None` if it is made of anything but sums and products.
+fn parse_sum(text: &str) -> Option<Poly> {
+    let mut out = Poly::default();
+    for (k, positive) in split_top(text, " + ").into_iter().enumerate() {
+        for (j, part) in split_top(positive, " - ").into_iter().enumerate() {
+            let (mut sign, mut part) = (if j == 0 { 1.0 } else { -1.0 }, part);
+            if j == 0 && k == 0 && part.starts_with('-') {
+                sign = -1.0;
+                part = &part[1..];
+            }
+            let mut product = Poly::constant(sign);
+            for factor in split_top(part, " * ") {
+                let value = if let Ok(number) = factor.parse::<f64>() {
+                    Poly::constant(number)
+                } else if factor.starts_with('(') && matching(factor) == Some(factor.len() - 1) {
+                    parse_sum(&factor[1..factor.len() - 1])?
+                } else if factor.is_empty() || split_top(factor, " ").len() > 1 {
+                    return None;
+                } else {
+                    Poly::atom(&normal_text(factor))
+                };
+                product = product.mul(&value);
+            }
+            out = out.add(&product);
+        }
+    }
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,6 +355,16 @@ mod tests {
         assert!(n.sub(&n).is_zero());
         assert!(n.mul(&n).add(&n).divisible(2.0));
         assert!(!n.plus(-1.0).divisible(2.0));
+    }
+
+    #[test]
+    fn indices_are_normal_again() {
+        let p = Poly::atom("x@3[t#2 - 1]").substitute("t#2", &Poly::atom("u#5").plus(1.0));
+        assert_eq!(normal(&p).print(), "x@3[u#5]");
+        let q = Poly::atom("x@3[y@1[2 * i#1 + 1], k#2]").substitute("i#1", &Poly::constant(2.0));
+        assert_eq!(normal(&q).print(), "x@3[y@1[5], k#2]");
+        let r = Poly::atom("x@3[((i#1) / (2))]").substitute("i#1", &Poly::atom("j#4"));
+        assert_eq!(normal(&r).print(), "x@3[((j#4) / (2))]");
     }
 
     #[test]

@@ -36,9 +36,10 @@ impl Checker {
                     let Some(outcome) = outcome else { continue };
                     let word = if g.is_model { "model" } else { "guide" };
                     let normalized = if outcome.run.unnormalized.is_none() { "normalized, " } else { "" };
+                    let whole = if self.subsampled_by(&outcome.run).is_none() { ", whole" } else { "" };
                     let _ = writeln!(
                         out,
-                        "{word} {}: {} ({normalized}exact, whole)",
+                        "{word} {}: {} ({normalized}exact{whole})",
                         g.name.text,
                         self.trace_text(&outcome.entries)
                     );

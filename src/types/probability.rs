@@ -1,12 +1,13 @@
 //! Distributions and bijectors as values (`log_prob(d, x)`, `draw(d)`, `forward(b, x)`), and `simulate`, `log_density`.
 
 use super::call::ArgVal;
-use super::context::{Checker, How, with_batch};
+use super::condition::Condition;
+use super::context::{Checker, How, Run, with_batch};
 use super::generative::{Entry, Outcome};
 use super::poly::Poly;
 use super::value::{Base, DistVal, Env, GenVal, Kind, Num, Record, Support, Val};
 use crate::base::source::Span;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::syntax::tree::{Expr, ExprKind, ItemKind, ObjectiveItem};
 use std::rc::Rc;
 
@@ -65,7 +66,8 @@ impl Checker {
             Some(outcome) => {
                 let mut record = Record::default();
                 for e in &outcome.entries {
-                    record.set_path(&e.path, self.freed(&e.value));
+                    let value = self.freed(&e.value);
+                    record.set_path(&e.path, e.traced(value));
                 }
                 Val::Record(record)
             }
@@ -162,7 +164,7 @@ impl Checker {
                 kind.join(&x.value.kind());
                 if let (Val::Num(v), Val::Num(t)) = (&x.value, &whole) {
                     if v.estimate.is_some() {
-                        self.nonlinear(x.span, &format!("the argument of `{name}`"));
+                        self.nonlinear(&v.estimate, x.span, &format!("the argument of `{name}`"));
                     }
                     let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int);
                     if !base_ok || v.dims.len() != t.dims.len() {
@@ -215,7 +217,7 @@ impl Checker {
         kind.join(&x.value.kind());
         if let (Val::Num(v), Val::Num(s)) = (&x.value, source) {
             if v.estimate.is_some() {
-                self.nonlinear(x.span, "transformed");
+                self.nonlinear(&v.estimate, x.span, "transformed");
             }
             if v.dims.len() != s.dims.len() || v.base == Base::Bool {
                 let (a, t) = (self.describe_num(v), self.describe_num(s));
@@ -229,11 +231,11 @@ impl Checker {
                 }
             }
         }
-        // The body is checked with the item; here only what it depends on matters.
         if b.item.is_some() && !self.has_member(&first.value, name) {
             self.report(Diagnostic::error("E0309", span, format!("the bijector has no `{name}`")).label("here"));
         }
-        let _ = env;
+        // Evaluated for what it asks of its argument (that it be free, say); its type is the declared one.
+        self.own_member(&first.value, name, vec![x.value.clone()], span, env);
         let out = target.map(&mut |n| Num { sym: None, ..n.clone().with_kind(&kind) });
         if name == "forward" { Val::Tuple(vec![out, Val::Num(Num::real().with_kind(&kind))]) } else { out }
     }
@@ -269,11 +271,11 @@ impl Checker {
         }
         let mut record = Record { fields: Vec::new(), sampled: Some(self.user_span(span)) };
         for e in &outcome.entries {
-            record.set_path(&e.path, e.value.clone());
+            record.set_path(&e.path, e.traced(e.value.clone()));
         }
         let density = match &outcome.run.point {
             Some((span, name)) => Val::Absent { name: name.clone(), span: *span },
-            None => lq(outcome.run.density),
+            None => density(&outcome.run),
         };
         if outcome.run.later.iter().any(|(n, _)| n == "?") {
             return Val::Tuple(vec![Val::Unknown, density]);
@@ -304,7 +306,7 @@ impl Checker {
             Val::Record(r) => r.clone(),
             Val::Unknown => {
                 return match self.run_gen(&gen_value, How::Type) {
-                    Some(outcome) => result(outcome.run.density),
+                    Some(outcome) => density(&outcome.run),
                     None => result(Kind::default()),
                 };
             }
@@ -328,7 +330,7 @@ impl Checker {
         if let Some((place, name)) = outcome.run.point.clone() {
             self.no_density(span, place, &name);
         }
-        result(outcome.run.density)
+        density(&outcome.run)
     }
 
     pub fn no_density(&mut self, span: Span, place: Span, name: &str) {
@@ -350,19 +352,24 @@ impl Checker {
         }
         let given = record.paths();
         let wanted: Vec<&Entry> = outcome.entries.iter().collect();
-        let missing: Vec<String> =
-            wanted.iter().filter(|e| record.get_path(&e.path).is_none()).map(|e| format!("`{}`", e.path)).collect();
+        let never = |e: &&&Entry| self.guaranteed(&e.presence.not());
+        let missing: Vec<String> = wanted
+            .iter()
+            .filter(|e| record.get_path(&e.path).is_none() && !never(e))
+            .map(|e| format!("`{}`", e.path))
+            .collect();
         let extra: Vec<String> =
             given.iter().filter(|p| !wanted.iter().any(|e| e.path == **p)).map(|p| format!("`{p}`")).collect();
         if missing.is_empty() && extra.is_empty() {
             for e in wanted {
-                if let (Some(Val::Num(v)), Val::Num(t)) = (record.get_path(&e.path), &e.value)
+                if let (Some(Val::Num(v)), Val::Num(t)) = (record.get_path(&e.path).map(Val::bare), &e.value)
                     && v.dims.len() == t.dims.len()
                 {
                     for (a, b) in v.dims.clone().iter().zip(&t.dims) {
                         self.same_size(a, b, span, &format!("`{}` in the trace and in `{}`", e.path, outcome.run.name));
                     }
                 }
+                self.same_presence(e, record, &outcome.run.name, span);
             }
             return;
         }
@@ -399,6 +406,35 @@ impl Checker {
         self.report(d);
     }
 
+    /// An optional address must have one condition in the trace and where it is scored.
+    fn same_presence(&mut self, e: &Entry, record: &Record, name: &str, span: Span) {
+        let given = match record.get_path(&e.path) {
+            Some(Val::Optional(o)) => o.presence.clone(),
+            // In a trace that is written out, what is not looked at may stand.
+            Some(_) if record.sampled.is_none() => return,
+            Some(_) => Condition::TRUE,
+            None => return,
+        };
+        if self.equivalent(&given, &e.presence) {
+            return;
+        }
+        // A condition that was refused has no expression; its error is enough.
+        let refused = self.findings.iter().any(|f| f.diagnostic.severity == Severity::Error);
+        if refused && (given.is_opaque() || e.presence.is_opaque()) {
+            return;
+        }
+        let who = if record.sampled.is_some() { "the guide" } else { "the trace" };
+        self.report(
+            Diagnostic::error("E0414", span, format!("`{}` is present under different conditions", e.path))
+                .label("the two do not fit together")
+                .also(e.span, format!("sampled here {}", e.presence.clause()))
+                .note(format!("in `{name}` it is present {}", e.presence.clause()))
+                .note(format!("in {who} it is present {}", given.clause()))
+                .note("conditions are compared as expressions of addresses, arguments and data")
+                .fix("give it the same condition in both; one that is not a comparison of these goes into a `fn` that both call"),
+        );
+    }
+
     /// `where normalized(p), exact(q) = …`
     pub fn conditions(&mut self, o: &ObjectiveItem, span: Span, env: &mut Env) {
         for condition in &o.conditions {
@@ -418,8 +454,13 @@ impl Checker {
                 _ => "",
             };
             match name {
-                // Nothing that is supported is inexact or subsampled.
-                "exact" | "whole" => {}
+                // Nothing that is supported is inexact.
+                "exact" => {}
+                "whole" => {
+                    for a in args {
+                        self.require_whole(&a.value, span, env);
+                    }
+                }
                 "normalized" => {
                     for a in args {
                         self.require_normalized(&a.value, span, env);
@@ -430,6 +471,22 @@ impl Checker {
                         .label("properties are `exact`, `normalized`, `whole`"),
                 ),
             }
+        }
+    }
+
+    fn require_whole(&mut self, e: &Expr, span: Span, env: &mut Env) {
+        let Val::Gen(g) = self.expr(e, env) else { return };
+        let (outcome, _) = self.quietly(|c| c.run_gen(&g, How::Type));
+        let Some(outcome) = outcome else { return };
+        if let Some((name, place)) = self.subsampled_by(&outcome.run) {
+            self.report(
+                Diagnostic::error("E0320", span, format!("`{}` must be whole here: `{name}` is subsampled", outcome.run.name))
+                    .label("the objective asks for it")
+                    .also(place, "a step goes through some rows only")
+                    .also(e.span, "asked for here")
+                    .note("the log density of a function with a subsampled plate is an estimate of it")
+                    .fix(format!("leave `by` out of `plate {name}`, or apply the objective to each row: `sum(for i in {name} {{ … }})`")),
+            );
         }
     }
 
@@ -448,4 +505,10 @@ impl Checker {
             );
         }
     }
+}
+
+/// The log density of a run: an estimate if a subsampled plate adds to it.
+fn density(run: &Run) -> Val {
+    let estimate = (!run.sources.is_empty()).then(|| run.sources.clone());
+    Val::Num(Num { estimate, ..Num::real().with_kind(&run.density) })
 }

@@ -20,6 +20,8 @@ pub struct Items {
     pub modules: Vec<Module>,
     /// Library items that every module sees.
     pub prelude: HashMap<String, ItemId>,
+    /// Families of the library.
+    pub families: HashMap<String, ItemId>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,11 +36,16 @@ pub struct Module {
     pub library: bool,
     /// Own items and used ones.
     pub scope: HashMap<String, ItemId>,
+    /// Families, which are no values and share no names with them.
+    pub families: HashMap<String, ItemId>,
 }
 
 impl Items {
     pub fn resolve(&self, module: ModuleId, name: &str) -> Option<ItemId> {
         self.modules[module.0 as usize].scope.get(name).or_else(|| self.prelude.get(name)).copied()
+    }
+    pub fn family(&self, module: ModuleId, name: &str) -> Option<ItemId> {
+        self.modules[module.0 as usize].families.get(name).or_else(|| self.families.get(name)).copied()
     }
     pub fn item(&self, id: ItemId) -> &Arc<Item> {
         &self.items[id.0 as usize].item

@@ -2,6 +2,7 @@
 
 use super::annotation::{leading_dim, strip};
 use super::context::{Checker, How, OriginKind, with_batch};
+use super::estimates::union;
 use super::value::{Base, DistVal, Env, Mode, Num, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
@@ -124,7 +125,7 @@ impl Checker {
                     let origin = self.origins[kind.0[0].0 as usize].clone();
                     let place = match origin.what {
                         OriginKind::Site { .. } => origin.span,
-                        OriginKind::Param | OriginKind::Argument => span,
+                        OriginKind::Param | OriginKind::Argument | OriginKind::Differentiated => span,
                     };
                     let mut d = Diagnostic::error("E0303", place, format!("the support of `{path}` here is {a}, which is not inside {b}"))
                         .label(format!("sampled on {a}"))
@@ -159,7 +160,7 @@ impl Checker {
         if self.mute > 0 {
             return String::new();
         }
-        self.loaded.whole_folder("distributions/");
+        self.loaded.whole_folder("distributions");
         for id in 0..self.loaded.items.items.len() {
             let entry = &self.loaded.items.items[id];
             let (item, module) = (entry.item.clone(), entry.module);
@@ -191,18 +192,29 @@ impl Checker {
         if names.is_empty() { String::new() } else { format!(", e.g. {}", names.join(", ")) }
     }
 
+    /// The distribution, of this one and those it is made of, that has no density.
+    fn without_density(&self, d: &Rc<DistVal>) -> Option<String> {
+        if d.item.is_some() && !self.has_member(&Val::Dist(d.clone()), "log_prob") {
+            return Some(d.name.clone());
+        }
+        d.args.iter().find_map(|(_, v)| match v {
+            Val::Dist(inner) => self.without_density(inner),
+            _ => None,
+        })
+    }
+
     /// Adds the log density of a value: evaluated for its checks, and for what it depends on.
     pub fn score(&mut self, d: &Rc<DistVal>, value: &Val, span: Span) {
         let mut kind = Val::Dist(d.clone()).kind();
         kind.join(&value.kind());
         if d.item.is_some() && !matches!(self.how(), Some(How::Draw)) {
             let owner = Val::Dist(d.clone());
-            if !self.has_member(&owner, "log_prob") {
+            if let Some(name) = self.without_density(d) {
                 // It is an error only where the density is wanted.
                 if let Some(run) = self.runs.last_mut()
                     && run.point.is_none()
                 {
-                    run.point = Some((span, d.name.clone()));
+                    run.point = Some((span, name));
                 }
             } else {
                 let element = if d.batch.is_empty() { value.clone() } else { element_of_batch(value, d.batch.len()) };
@@ -315,6 +327,7 @@ impl Checker {
             }
             if let Some(run) = self.runs.last_mut() {
                 run.density.join(&n.kind);
+                run.sources = union(&Some(std::mem::take(&mut run.sources)), &n.estimate);
             }
         }
         if let Some(run) = self.runs.last_mut()

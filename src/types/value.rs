@@ -2,6 +2,8 @@
 //! sizes, tuple, record, something callable), its support, whether it is smooth and because of what, and the estimates it
 //! is made of.
 
+use super::condition::Condition;
+use super::plate::PlateVal;
 use super::poly::Poly;
 use super::program::{ItemId, ModuleId};
 use crate::base::source::Span;
@@ -173,11 +175,22 @@ pub struct Num {
     pub optional: bool,
     /// `Some`: an estimate.
     pub estimate: Option<Sources>,
+    /// Of a bool: when it is true, where that is known.
+    pub test: Option<Rc<Condition>>,
 }
 
 impl Num {
     pub fn new(base: Base, dims: Vec<Poly>) -> Num {
-        Num { base, dims, support: Support::all(), kind: Kind::default(), sym: None, optional: false, estimate: None }
+        Num {
+            base,
+            dims,
+            support: Support::all(),
+            kind: Kind::default(),
+            sym: None,
+            optional: false,
+            estimate: None,
+            test: None,
+        }
     }
     pub fn real() -> Num {
         Num::new(Base::Real, Vec::new())
@@ -203,12 +216,17 @@ impl Num {
         self.kind = kind.clone();
         self
     }
+    /// A bool that is true where `test` holds.
+    pub fn condition(test: Condition) -> Num {
+        Num { test: Some(Rc::new(test)), ..Num::new(Base::Bool, Vec::new()) }
+    }
     /// Leading axes in front.
     #[must_use]
     pub fn under(mut self, dims: &[Poly]) -> Num {
         if !dims.is_empty() {
             self.dims = dims.iter().cloned().chain(self.dims).collect();
             self.sym = None;
+            self.test = None;
         }
         self
     }
@@ -323,6 +341,16 @@ pub struct BijectorVal {
     pub to: Val,
 }
 
+/// A value that is there only under a condition; elements of an array each under their own.
+#[derive(Clone, Debug)]
+pub struct Optional {
+    pub name: String,
+    pub value: Val,
+    /// Over the places of the first `arity` indices.
+    pub presence: Condition,
+    pub arity: usize,
+}
+
 #[derive(Clone, Debug)]
 pub enum Val {
     /// Something is wrong with it or nothing is known; never reported again.
@@ -336,13 +364,19 @@ pub enum Val {
     Dist(Rc<DistVal>),
     Gen(Rc<GenVal>),
     Bijector(Rc<BijectorVal>),
-    /// `a..b`, a plate
+    /// An array of bijectors, in order; of those that a loop makes, one stands twice.
+    Bijectors(Rc<[Rc<BijectorVal>]>),
+    /// `a..b`, a plate without `by`
     Range {
         from: Poly,
         to: Poly,
     },
+    /// A subsampled plate.
+    Plate(Rc<PlateVal>),
     /// `support(d)`
     Values(Rc<DistVal>),
+    /// Part of a trace that is present under a condition.
+    Optional(Rc<Optional>),
     /// A log density that does not exist, because of what is sampled here.
     Absent {
         name: String,
@@ -367,7 +401,15 @@ impl Val {
                 fields: r.fields.iter().map(|(n, v)| (n.clone(), v.map(f))).collect(),
                 sampled: r.sampled,
             }),
+            Val::Optional(o) => Val::Optional(Rc::new(Optional { value: o.value.map(f), ..(**o).clone() })),
             other => other.clone(),
+        }
+    }
+    /// The value, present or not.
+    pub fn bare(&self) -> &Val {
+        match self {
+            Val::Optional(o) => &o.value,
+            other => other,
         }
     }
     /// Why any number inside is smooth.
@@ -381,9 +423,11 @@ impl Val {
             Val::Num(n) => f(n),
             Val::Tuple(parts) => parts.iter().for_each(|p| p.each(f)),
             Val::Record(r) => r.fields.iter().for_each(|(_, v)| v.each(f)),
+            Val::Optional(o) => o.value.each(f),
             Val::Dist(d) => d.args.iter().for_each(|(_, v)| v.each(f)),
             Val::Gen(g) => g.args.iter().for_each(|(_, v)| v.each(f)),
             Val::Bijector(b) => b.args.iter().for_each(|(_, v)| v.each(f)),
+            Val::Bijectors(list) => list.iter().flat_map(|b| &b.args).for_each(|(_, v)| v.each(f)),
             Val::Fn(c) => {
                 if let Callable::Lambda { env, .. } = &**c {
                     env.vars.iter().for_each(|b| {
@@ -393,7 +437,13 @@ impl Val {
                     });
                 }
             }
-            Val::Unknown | Val::Unit | Val::Text | Val::Range { .. } | Val::Values(_) | Val::Absent { .. } => {}
+            Val::Unknown
+            | Val::Unit
+            | Val::Text
+            | Val::Range { .. }
+            | Val::Plate(_)
+            | Val::Values(_)
+            | Val::Absent { .. } => {}
         }
     }
 }

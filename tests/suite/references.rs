@@ -10,6 +10,7 @@ const COUNTS: usize = 60;
 pub(crate) fn cases() -> Vec<Case> {
     let mut all = small();
     all.extend(crate::large_references::cases());
+    all.extend(crate::presence_references::cases());
     all
 }
 

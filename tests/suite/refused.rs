@@ -43,7 +43,14 @@ fn place_and_fix() -> Result<(), String> {
     for (name, program, data) in all {
         let checking = check_text(&name, &program);
         let refused = checking.diagnostics.iter().any(|d| d.severity == Severity::Error);
-        let refusal = if refused || data.is_some() { open(&name, &program, data.as_deref()).err() } else { None };
+        let refusal = if refused || data.is_some() {
+            match open(&name, &program, data.as_deref()) {
+                Ok(opened) => opened.session().err(),
+                Err(refusal) => Some(refusal),
+            }
+        } else {
+            None
+        };
         let Some(refusal) = refusal else {
             complaints.push_str(&format!("{name}: is accepted\n"));
             continue;

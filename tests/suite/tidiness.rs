@@ -45,7 +45,7 @@ const WITHOUT_CASE: [(&str, &str); 4] = [
 
 /// Names of the library that `src/` may hold as text: the native random primitives' own, and the combinator by which the
 /// source of derived guides is written.
-const NATIVE: [&str; 5] = ["normal", "uniform", "exponential", "gamma", "transformed"];
+const NATIVE: [&str; 6] = ["normal", "uniform", "exponential", "poisson", "binomial", "transformed"];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let checks: [(&str, fn() -> Result<(), String>); 10] = [

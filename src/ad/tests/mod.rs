@@ -64,7 +64,7 @@ fn holds_parts(stmts: &[Stmt]) -> bool {
     stmts.iter().any(|s| {
         let own = match s {
             Stmt::Op { op, .. } => *op == Op::Stop,
-            Stmt::Draw(d) => d.noise == Noise::Gamma,
+            Stmt::Draw(d) => d.noise == Noise::LogGamma,
             _ => false,
         };
         own || s.regions().iter().any(|b| holds_parts(&b.stmts))

@@ -1,6 +1,6 @@
 //! Which statements, operations, collectors, primitives and attributes programs contain, by name.
 
-use super::super::core::{Block, Collector, ContractKind, Noise, Prim, Program, Stmt};
+use super::super::core::{Block, Collector, ContractKind, Prim, Program, Stmt};
 use super::super::op::Op;
 use std::collections::BTreeMap;
 
@@ -48,10 +48,13 @@ pub fn features() -> Vec<String> {
         "sort",
         "fill",
         "const",
+        "subset",
         "normal",
         "uniform",
         "exponential",
-        "gamma",
+        "log_gamma",
+        "poisson",
+        "binomial",
         "mirror",
         "setup",
     ];
@@ -115,6 +118,7 @@ fn stmt(program: &Program, s: &Stmt, counts: &mut Coverage) {
                 Prim::Sort => "sort",
                 Prim::Fill { .. } => "fill",
                 Prim::Const { .. } => "const",
+                Prim::Subset { .. } => "subset",
             });
         }
         Stmt::Draw(d) => {
@@ -122,12 +126,7 @@ fn stmt(program: &Program, s: &Stmt, counts: &mut Coverage) {
             if d.mirror.is_some() {
                 hit("mirror");
             }
-            hit(match d.noise {
-                Noise::Normal => "normal",
-                Noise::Uniform => "uniform",
-                Noise::Exponential => "exponential",
-                Noise::Gamma => "gamma",
-            });
+            hit(d.noise.name());
         }
         Stmt::Check { .. } => hit("check"),
         Stmt::Sample(_) => hit("sample"),

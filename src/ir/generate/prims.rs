@@ -6,7 +6,7 @@ use super::Generator;
 use std::sync::Arc;
 
 /// Number of kinds that [`primitive`] knows.
-pub(super) const KINDS: usize = 12;
+pub(super) const KINDS: usize = 13;
 
 impl Generator {
     fn prim(&mut self, prim: Prim, args: &[Atom], ty: Type) -> Atom {
@@ -140,6 +140,16 @@ pub(super) fn primitive(g: &mut Generator, kind: usize) {
             g.expose(r);
         }
         10 => {
+            if g.in_setup {
+                return;
+            }
+            let take = 1 + g.random.below(n);
+            let of = take + g.random.below(9);
+            let prim = Prim::Subset { of, take, plate: 3 };
+            let r = g.prim(prim, &[], Type { scalar: Scalar::Int, shape: vec![take] });
+            g.expose(r);
+        }
+        11 => {
             let kind = *g.random.pick(&[Scalar::Real, Scalar::Int, Scalar::Bool]);
             let x = g.scalar(kind);
             let shape = if g.random.chance(0.5) { vec![n] } else { vec![n, 2] };
@@ -226,9 +236,14 @@ pub(super) fn contract(g: &mut Generator) {
 
 /// Emits a draw at the counters of the enclosing loops.
 pub(super) fn draw(g: &mut Generator) {
-    let noise = *g.random.pick(&[Noise::Normal, Noise::Normal, Noise::Uniform, Noise::Exponential, Noise::Gamma]);
+    let (noise, _) = if g.random.chance(0.2) { (Noise::Normal, "") } else { *g.random.pick(&Noise::ALL) };
     let args = match noise {
-        Noise::Gamma => vec![g.positive(true)],
+        Noise::LogGamma => vec![g.positive(false)],
+        Noise::Poisson => vec![g.positive(true)],
+        Noise::Binomial => {
+            let p = g.free_real();
+            vec![Atom::Real(g.random.below(40) as f64), g.op(Op::Sigmoid, &[p])]
+        }
         Noise::Normal | Noise::Uniform | Noise::Exponential => vec![],
     };
     let mirror = match noise {
@@ -247,7 +262,8 @@ pub(super) fn draw(g: &mut Generator) {
             g.expose(result.into());
             return;
         }
-        Noise::Exponential | Noise::Gamma => 0.25,
+        Noise::Exponential | Noise::LogGamma | Noise::Poisson => 0.25,
+        Noise::Binomial => 0.05,
     };
     let r = g.op(Op::Mul, &[result.into(), Atom::Real(scale)]);
     g.expose(r);

@@ -269,9 +269,45 @@ pub(super) fn operation(g: &mut Generator, op: Op) {
             let (a, x) = (g.positive(true), g.positive(true));
             g.op(op, &[a, x])
         }
-        Op::BetaInc => {
-            let (a, b, x) = (g.positive(true), g.positive(true), g.probability());
+        Op::GammaPInv => {
+            let (a, p) = (g.positive(false), g.probability());
+            let r = g.op(op, &[a, p]);
+            g.op(Op::Atan, &[r])
+        }
+        Op::LogGammaDa => {
+            let (a, l) = (g.positive(true), g.free_real());
+            let r = g.op(op, &[a, l]);
+            g.op(Op::Atan, &[r])
+        }
+        Op::BetaInc | Op::BetaIncInv => {
+            let (a, b, x) = (g.positive(false), g.positive(false), g.probability());
             g.op(op, &[a, b, x])
+        }
+        Op::BetaIncDa => {
+            let (a, b, x) = (g.positive(true), g.positive(true), g.free_real());
+            let x = g.op(Op::Sigmoid, &[x]);
+            g.op(op, &[a, b, x])
+        }
+        Op::VonMisesCdf => {
+            let (k, x) = (g.positive(false), g.real());
+            let x = g.scaled(x, 0.7);
+            g.op(op, &[k, x])
+        }
+        Op::VonMisesQuantile => {
+            let (k, u) = (g.positive(false), g.probability());
+            g.op(op, &[k, u])
+        }
+        Op::VonMisesDk => {
+            let (k, x) = (g.positive(true), g.free_real());
+            g.op(op, &[k, x])
+        }
+        Op::LogBesselI0 | Op::BesselRatio => {
+            let x = g.real();
+            g.op(op, &[x])
+        }
+        Op::OwensT => {
+            let (h, a) = (g.real(), g.real());
+            g.op(op, &[h, a])
         }
         Op::Eq | Op::Lt | Op::Le => {
             let (a, b) = (g.free_real(), g.free_real());

@@ -3,8 +3,9 @@
 use super::super::core::{Contract, ContractKind, Prim, Scalar, chunk_size};
 use super::super::validate::{RowsKernel, rows_kernel};
 use super::from_int;
+use crate::runtime::executable::Stream;
 use crate::runtime::gemm::{Strides, gemm};
-use crate::runtime::{linear, rows};
+use crate::runtime::{feistel, linear, rows};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -111,7 +112,12 @@ fn matrix_product(c: &Contract, a: &[f64], a_shape: &[usize], b: &[f64], b_shape
 }
 
 /// The result's cells, and whether all was in the domain.
-pub(super) fn primitive(prim: &Prim, args: &[Arc<Vec<f64>>], shapes: &[Vec<usize>]) -> (Arc<Vec<f64>>, bool) {
+pub(super) fn primitive(
+    prim: &Prim,
+    args: &[Arc<Vec<f64>>],
+    shapes: &[Vec<usize>],
+    stream: Stream,
+) -> (Arc<Vec<f64>>, bool) {
     let mut fine = true;
     let out = match prim {
         Prim::Cholesky => {
@@ -136,6 +142,11 @@ pub(super) fn primitive(prim: &Prim, args: &[Arc<Vec<f64>>], shapes: &[Vec<usize
             x
         }
         Prim::Fill { shape } => vec![args[0][0]; shape.iter().product()],
+        &Prim::Subset { of, take, plate } => {
+            let mut members = vec![0; take];
+            feistel::subset(stream, plate, of as u64, &mut members);
+            members.into_iter().map(from_int).collect()
+        }
         Prim::Const { data, ty } => match ty.scalar {
             Scalar::Real => data.to_vec(),
             Scalar::Int | Scalar::Bool => data.iter().map(|&x| from_int(x as i64)).collect(),

@@ -1,13 +1,13 @@
 //! Values by variable, and the statements without regions.
 
-use super::super::core::{Atom, Draw, Noise, Program, Stmt, Type, Var};
+use super::super::core::{Atom, Draw, Program, Stmt, Type, Var};
 use super::super::op::Op;
 use super::{Faults, array, from_int, int, kernels, scalar};
 use crate::runtime::executable::Stream;
 use std::sync::Arc;
 
-/// Values that a comparison with finite differences holds at the base point: those of `stop`, and of gamma draws, in
-/// the order in which a step meets them.
+/// Values that a comparison with finite differences holds at the base point: those of `stop`, and of draws with
+/// operands, in the order in which a step meets them. A draw that is smooth in its operand follows its path instead.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Held {
     #[default]
@@ -104,7 +104,7 @@ impl Machine {
             Stmt::Array { results, prim, args } => {
                 let operands: Vec<Arc<Vec<f64>>> = args.iter().map(|&a| self.cells(program, a)).collect();
                 let shapes: Vec<Vec<usize>> = args.iter().map(|&a| program.atom_type(a).shape).collect();
-                let (out, fine) = array::primitive(prim, &operands, &shapes);
+                let (out, fine) = array::primitive(prim, &operands, &shapes, self.stream);
                 self.faults.domain |= !fine;
                 if let [result] = results.as_slice() {
                     self.set_array(*result, out);
@@ -112,7 +112,7 @@ impl Machine {
             }
             Stmt::Draw(d) => {
                 let x = self.draw(d);
-                let x = if d.noise == Noise::Gamma { self.hold(x) } else { x };
+                let x = if d.args.is_empty() { x } else { self.hold_draw(d, x) };
                 self.set(d.result, x);
             }
             Stmt::Check { ok, check } => {
@@ -157,6 +157,19 @@ impl Machine {
         }
     }
 
+    /// A draw that keeps its place in the distribution while its operand moves, else stays where it was.
+    fn hold_draw(&mut self, d: &Draw, drawn: f64) -> f64 {
+        let operand = d.args.first().map_or(1.0, |&a| self.cell(a));
+        if matches!(self.held, Held::Nothing) {
+            return drawn;
+        }
+        match self.hold_cells(Arc::new(vec![drawn, operand]))[..] {
+            [at, from] if d.noise.is_smooth() => kernels::follow(at, from, operand),
+            [at, ..] => at,
+            [] => drawn,
+        }
+    }
+
     fn hold_cells(&mut self, cells: Arc<Vec<f64>>) -> Arc<Vec<f64>> {
         match &mut self.held {
             Held::Nothing => cells,
@@ -197,9 +210,9 @@ impl Machine {
         for &(a, n) in &d.index {
             index = index.wrapping_mul(n as u64).wrapping_add(self.int(a).cast_unsigned());
         }
-        let shape = d.args.first().map_or(1.0, |&a| self.cell(a));
+        let operand = |k: usize| d.args.get(k).map_or(1.0, |&a| self.cell(a));
         let mirror = d.mirror.is_some_and(|m| self.bool(m));
-        kernels::draw(d.noise, self.stream, d.site, index, shape, mirror)
+        kernels::draw(d.noise, (self.stream, d.site, index), [operand(0), operand(1)], mirror)
     }
 
     /// What a scalar variable has in the table of arrays.

@@ -108,6 +108,13 @@ impl Parser {
             "cumsum_reverse" => Prim::CumSum { reverse: true },
             "stack" => Prim::Stack,
             "sort" => Prim::Sort,
+            "subset" => {
+                self.sign("[")?;
+                let parts = self.list("]", |p| p.number("a number"))?;
+                let [of, take, plate] = parts[..] else { return self.error("subset has three numbers") };
+                let Ok(plate) = u32::try_from(plate) else { return self.error("a plate's number is too large") };
+                Prim::Subset { of, take, plate }
+            }
             "concat" => {
                 self.sign("[")?;
                 let axis = self.number("an axis")?;
@@ -321,15 +328,11 @@ impl Parser {
     }
 
     fn draw(&mut self, results: Vec<Named>) -> Parsed<Stmt> {
-        let noise = match self.word("a random primitive")?.as_str() {
-            "normal" => Noise::Normal,
-            "uniform" => Noise::Uniform,
-            "exponential" => Noise::Exponential,
-            "gamma" => Noise::Gamma,
-            _ => {
-                self.at -= 1;
-                return self.expected("`normal`, `uniform`, `exponential` or `gamma`");
-            }
+        let word = self.word("a random primitive")?;
+        let Some(&(noise, _)) = Noise::ALL.iter().find(|(_, name)| *name == word) else {
+            self.at -= 1;
+            let names: Vec<String> = Noise::ALL.iter().map(|(_, name)| format!("`{name}`")).collect();
+            return self.expected(&format!("one of {}", names.join(", ")));
         };
         let args = self.arguments()?;
         self.keyword("site")?;

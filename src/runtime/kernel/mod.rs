@@ -5,10 +5,14 @@
 //! for the special functions, a scalar one), which the compiler instantiates at each [`Level`]. Only the presence of
 //! fused multiply-add, fixed for a process, changes bits.
 
+mod circular;
 pub(crate) mod elementary;
 pub(crate) mod gamma;
-mod incomplete;
+pub(in crate::runtime) mod incomplete;
+mod incomplete_beta;
+mod legendre;
 pub(crate) mod normal;
+mod owen;
 mod strip;
 mod trigonometric;
 
@@ -38,7 +42,17 @@ pub enum Kernel {
     LogNormalCdf,
     GammaP,
     GammaPDa,
+    LogGammaDa,
+    GammaPInv,
     BetaInc,
+    BetaIncDa,
+    BetaIncInv,
+    VonMisesCdf,
+    VonMisesQuantile,
+    VonMisesDk,
+    LogBesselI0,
+    BesselRatio,
+    OwensT,
     /// `exp(-|x|)`.
     NegAbsExp,
 }
@@ -93,7 +107,17 @@ row!(one NORMAL_QUANTILE = normal::normal_quantile);
 row!(one LOG_NORMAL_CDF = normal::log_normal_cdf);
 row!(two GAMMA_P = incomplete::gamma_p);
 row!(two GAMMA_P_DA = incomplete::gamma_p_da);
-row!(three BETA_INC = incomplete::beta_inc);
+row!(two LOG_GAMMA_DA = incomplete::log_gamma_da);
+row!(two GAMMA_P_INV = incomplete::gamma_p_inv);
+row!(three BETA_INC = incomplete_beta::beta_inc);
+row!(three BETA_INC_DA = incomplete_beta::beta_inc_da);
+row!(three BETA_INC_INV = incomplete_beta::beta_inc_inv);
+row!(two VON_MISES_CDF = circular::von_mises_cdf);
+row!(two VON_MISES_QUANTILE = circular::von_mises_quantile);
+row!(two VON_MISES_DK = circular::von_mises_dk);
+row!(one LOG_BESSEL_I0 = circular::log_bessel_i0);
+row!(one BESSEL_RATIO = circular::bessel_ratio);
+row!(two OWENS_T = owen::owens_t);
 row!(one NEG_ABS_EXP = elementary::neg_abs_exp);
 
 /// `a ^ b` of the platform (below one unit in the last place; `0 ^ 0 = 1`).
@@ -104,7 +128,7 @@ fn power<const F: bool>(a: f64, b: f64) -> f64 {
 
 impl Kernel {
     /// Every kernel.
-    pub const ALL: [Kernel; 22] = [
+    pub const ALL: [Kernel; 32] = [
         Kernel::Exp,
         Kernel::Log,
         Kernel::Log1p,
@@ -125,7 +149,17 @@ impl Kernel {
         Kernel::LogNormalCdf,
         Kernel::GammaP,
         Kernel::GammaPDa,
+        Kernel::LogGammaDa,
+        Kernel::GammaPInv,
         Kernel::BetaInc,
+        Kernel::BetaIncDa,
+        Kernel::BetaIncInv,
+        Kernel::VonMisesCdf,
+        Kernel::VonMisesQuantile,
+        Kernel::VonMisesDk,
+        Kernel::LogBesselI0,
+        Kernel::BesselRatio,
+        Kernel::OwensT,
         Kernel::NegAbsExp,
     ];
 
@@ -151,7 +185,17 @@ impl Kernel {
             Kernel::LogNormalCdf => &LOG_NORMAL_CDF,
             Kernel::GammaP => &GAMMA_P,
             Kernel::GammaPDa => &GAMMA_P_DA,
+            Kernel::LogGammaDa => &LOG_GAMMA_DA,
+            Kernel::GammaPInv => &GAMMA_P_INV,
             Kernel::BetaInc => &BETA_INC,
+            Kernel::BetaIncDa => &BETA_INC_DA,
+            Kernel::BetaIncInv => &BETA_INC_INV,
+            Kernel::VonMisesCdf => &VON_MISES_CDF,
+            Kernel::VonMisesQuantile => &VON_MISES_QUANTILE,
+            Kernel::VonMisesDk => &VON_MISES_DK,
+            Kernel::LogBesselI0 => &LOG_BESSEL_I0,
+            Kernel::BesselRatio => &BESSEL_RATIO,
+            Kernel::OwensT => &OWENS_T,
             Kernel::NegAbsExp => &NEG_ABS_EXP,
         }
     }
@@ -179,7 +223,17 @@ impl Kernel {
             Kernel::LogNormalCdf => "log_normal_cdf",
             Kernel::GammaP => "gamma_p",
             Kernel::GammaPDa => "gamma_p_da",
+            Kernel::LogGammaDa => "log_gamma_da",
+            Kernel::GammaPInv => "gamma_p_inv",
             Kernel::BetaInc => "beta_inc",
+            Kernel::BetaIncDa => "beta_inc_da",
+            Kernel::BetaIncInv => "beta_inc_inv",
+            Kernel::VonMisesCdf => "von_mises_cdf",
+            Kernel::VonMisesQuantile => "von_mises_quantile",
+            Kernel::VonMisesDk => "von_mises_dk",
+            Kernel::LogBesselI0 => "log_bessel_i0",
+            Kernel::BesselRatio => "bessel_ratio",
+            Kernel::OwensT => "owens_t",
             Kernel::NegAbsExp => "neg_abs_exp",
         }
     }

@@ -14,6 +14,20 @@ fn ulps(value: f64, reference: f64) -> f64 {
     (value - reference).abs() / (next - reference.abs())
 }
 
+/// Differences of terms that nearly cancel, or ends of the circle where rounding of π counts.
+fn is_ill_conditioned(kernel: Kernel) -> bool {
+    matches!(kernel, Kernel::LogGammaDa | Kernel::BetaIncDa | Kernel::VonMisesCdf | Kernel::VonMisesDk)
+}
+
+/// With density prefactors, or a cost that grows with operands.
+fn is_tail(kernel: Kernel) -> bool {
+    use Kernel::*;
+    matches!(
+        kernel,
+        GammaP | GammaPDa | LogGammaDa | GammaPInv | BetaInc | BetaIncDa | BetaIncInv | VonMisesCdf | OwensT
+    )
+}
+
 #[test]
 fn values_agree_with_the_reference() {
     let mut worst: Vec<(Kernel, f64, usize, String)> =
@@ -29,7 +43,7 @@ fn values_agree_with_the_reference() {
         row.2 += 1;
         // A density prefactor exp(-e) is as accurate as its exponent: 2e-16 relative of e.
         let error = match row.0 {
-            Kernel::GammaP | Kernel::GammaPDa | Kernel::BetaInc => error / (1.0 + reference.abs().ln().abs() / 200.0),
+            k if is_tail(k) => error / (1.0 + reference.abs().ln().abs() / 200.0),
             _ => error,
         };
         if error > row.1 || error.is_nan() {
@@ -41,6 +55,7 @@ fn values_agree_with_the_reference() {
         Kernel::Exp | Kernel::Log | Kernel::Log1p | Kernel::Expm1 | Kernel::Sin | Kernel::Cos | Kernel::Tanh => 2.0,
         Kernel::Sigmoid | Kernel::Softplus | Kernel::NegAbsExp | Kernel::Atan => 2.0,
         Kernel::Tan => 3.0,
+        k if is_ill_conditioned(k) => 45_000.0,
         _ => 450.0,
     };
     let mut bad = String::new();
@@ -188,7 +203,7 @@ fn bits_do_not_depend_on_width_position_or_length() {
     for kernel in Kernel::ALL {
         let operands: Vec<Vec<f64>> = match kernel {
             // Large shapes cost many terms.
-            Kernel::GammaP | Kernel::GammaPDa | Kernel::BetaInc => {
+            k if is_tail(k) => {
                 operands.iter().map(|o| o.iter().map(|x| if x.abs() > 1e3 { 0.7 } else { x.abs() }).collect()).collect()
             }
             _ => operands.clone(),
@@ -233,6 +248,7 @@ fn the_level_without_fused_operations_is_accurate_too() {
         let value = f64::from_bits(strip(kernel.entry_at(Level::Base), operands, 0, 1)[0]);
         let error = (value - reference[0]).abs() / reference[0].abs();
         let far = 1.0 + reference[0].abs().ln().abs() / 200.0;
-        assert!(error < 1e-13 * far, "{kernel:?} {operands:?} {value:e} {:e}", reference[0]);
+        let bound = if is_ill_conditioned(kernel) { 1e-11 } else { 1e-13 };
+        assert!(error < bound * far, "{kernel:?} {operands:?} {value:e} {:e}", reference[0]);
     }
 }

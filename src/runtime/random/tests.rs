@@ -32,7 +32,6 @@ fn units_are_inside_and_symmetric() {
 #[test]
 fn strips_are_the_scalar_draws() {
     let site = 77;
-    let shapes: Vec<f64> = (0..200).map(|i| 0.05 + f64::from(i) * 0.1).collect();
     for first in [0, 1, 2, 7, (1 << 33) - 3, (1 << 40) + 1] {
         for n in [0, 1, 2, 3, 8, 15, 16, 33, 100] {
             let mut out = vec![0.0; n];
@@ -59,9 +58,6 @@ fn strips_are_the_scalar_draws() {
             assert_eq!(out, draw(exponential, &spread));
             exponential_gather(STREAM, site, &spread, &mut out);
             assert_eq!(out, draw(exponential, &spread));
-            gamma_strip(STREAM, site, first, &shapes, &mut out);
-            let gammas: Vec<f64> = indices.iter().zip(&shapes).map(|(&i, &a)| gamma(STREAM, site, i, a)).collect();
-            assert_eq!(out, gammas);
         }
     }
 }
@@ -137,20 +133,85 @@ fn moments() {
 }
 
 #[test]
-fn gamma_by_its_distribution_function() {
-    for (k, shape) in [0.1, 0.5, 1.0, 2.5, 30.0].into_iter().enumerate() {
+fn log_gamma_by_its_distribution_function() {
+    for (k, shape) in [0.001, 0.1, 0.5, 1.0, 2.5, 30.0, 1e4].into_iter().enumerate() {
         let site = 20 + k as u32;
         let mut cells = [0.0; 64];
         let mut shifted = [0.0; 64];
+        // P(a, exp(l)), also where exp(l) underflows.
+        let p = |a: f64, l: f64| {
+            if l < -60.0 { (a * l - Kernel::Lgamma.apply1(a + 1.0)).exp() } else { Kernel::GammaP.apply2(a, l.exp()) }
+        };
         for i in 0..40_000 {
-            let x = gamma(STREAM, site, i, shape);
-            let u = Kernel::GammaP.apply2(shape, x);
-            cells[((u * 64.0) as usize).min(63)] += 1.0;
-            let wrong = Kernel::GammaP.apply2(shape * 1.1, x);
-            shifted[((wrong * 64.0) as usize).min(63)] += 1.0;
+            let l = log_gamma(STREAM, site, i, shape);
+            cells[((p(shape, l) * 64.0) as usize).min(63)] += 1.0;
+            let wrong = if shape < 100.0 { 1.1 } else { 1.001 };
+            shifted[((p(shape * wrong, l) * 64.0) as usize).min(63)] += 1.0;
         }
         assert!(chi_square(&cells) < 136.0, "shape {shape}: {}", chi_square(&cells));
-        assert!(chi_square(&shifted) > 136.0, "shape {shape}: the test would not see a shape off by 10 %");
+        assert!(chi_square(&shifted) > 136.0, "shape {shape}: the test would not see a wrong shape");
     }
-    assert!(gamma(STREAM, 1, 1, -1.0).is_nan() && gamma(STREAM, 1, 1, f64::NAN).is_nan());
+    assert!(log_gamma(STREAM, 1, 1, -1.0).is_nan() && log_gamma(STREAM, 1, 1, f64::NAN).is_nan());
+}
+
+/// The randomised transform of a count: uniform if `below` is P(K < k) and `at` is P(K <= k).
+fn between(below: f64, at: f64, i: u64) -> f64 {
+    below + (at - below) * uniform(STREAM, 999, i)
+}
+
+#[test]
+fn poisson_by_its_distribution_function() {
+    for (k, mean) in [0.05, 3.0, 9.99, 10.0, 25.0, 1e3, 1e5].into_iter().enumerate() {
+        let site = 40 + k as u32;
+        let n = if mean > 1e4 { 20_000 } else { 100_000 };
+        let (mut cells, mut shifted) = ([0.0; 64], [0.0; 64]);
+        let transform = |x: f64, mean: f64, i| {
+            let at = |x: f64| if x < 0.0 { 0.0 } else { 1.0 - Kernel::GammaP.apply2(x + 1.0, mean) };
+            between(at(x - 1.0), at(x), i)
+        };
+        for i in 0..n {
+            let x = poisson(STREAM, site, i, mean);
+            assert!(x >= 0.0 && x.fract() == 0.0);
+            cells[((transform(x, mean, i) * 64.0) as usize).min(63)] += 1.0;
+            // A shift of a tenth of a standard deviation.
+            let wrong = transform(x, mean + 0.1 * mean.sqrt(), i);
+            shifted[((wrong * 64.0) as usize).min(63)] += 1.0;
+        }
+        assert!(chi_square(&cells) < 136.0, "mean {mean}: {}", chi_square(&cells));
+        assert!(chi_square(&shifted) > 136.0 || mean < 1.0, "mean {mean}: the test would not see a wrong mean");
+    }
+    assert_eq!(poisson(STREAM, 1, 1, 0.0), 0.0);
+    assert!(poisson(STREAM, 1, 1, -1.0).is_nan() && poisson(STREAM, 1, 1, f64::INFINITY).is_nan());
+    let far = poisson(STREAM, 1, 1, 1e12);
+    assert!((far - 1e12).abs() < 6e6);
+}
+
+#[test]
+fn binomial_by_its_distribution_function() {
+    let cases = [(1.0, 0.3), (10.0, 0.02), (40.0, 0.5), (100.0, 0.93), (1e4, 0.001), (1e5, 0.4)];
+    for (k, (n, p)) in cases.into_iter().enumerate() {
+        let site = 60 + k as u32;
+        let draws = if n > 1e4 { 20_000 } else { 100_000 };
+        let (mut cells, mut shifted) = ([0.0; 64], [0.0; 64]);
+        let transform = |x: f64, p: f64, i| {
+            let at = |x: f64| match x {
+                _ if x < 0.0 => 0.0,
+                _ if x >= n => 1.0,
+                _ => Kernel::BetaInc.apply3(n - x, x + 1.0, 1.0 - p),
+            };
+            between(at(x - 1.0), at(x), i)
+        };
+        for i in 0..draws {
+            let x = binomial(STREAM, site, i, n, p);
+            assert!((0.0..=n).contains(&x) && x.fract() == 0.0);
+            cells[((transform(x, p, i) * 64.0) as usize).min(63)] += 1.0;
+            let wrong = transform(x, p + 0.1 * (p * (1.0 - p) / n).sqrt(), i);
+            shifted[((wrong * 64.0) as usize).min(63)] += 1.0;
+        }
+        assert!(chi_square(&cells) < 136.0, "{n}, {p}: {}", chi_square(&cells));
+        assert!(chi_square(&shifted) > 136.0 || n < 20.0, "{n}, {p}: the test would not see a wrong probability");
+    }
+    assert_eq!((binomial(STREAM, 1, 1, 7.0, 0.0), binomial(STREAM, 1, 1, 7.0, 1.0)), (0.0, 7.0));
+    assert_eq!(binomial(STREAM, 1, 1, 0.0, 0.4), 0.0);
+    assert!(binomial(STREAM, 1, 1, 7.0, 1.1).is_nan() && binomial(STREAM, 1, 1, -7.0, 0.1).is_nan());
 }

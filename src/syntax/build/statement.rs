@@ -87,8 +87,9 @@ impl Builder<'_> {
                         self.sample(Address::Named { name, indices }, tail)?
                     }
                     Some(tail) => {
-                        let (name, indices) = place(left, "what is assigned to")?;
-                        StmtKind::Assign { name, indices, value: self.only_expr_of(tail)? }
+                        let (target, fields) = part(left);
+                        let (name, indices) = place(target, "what is assigned to")?;
+                        StmtKind::Assign { name, fields, indices, value: self.only_expr_of(tail)? }
                     }
                 }
             }
@@ -133,6 +134,28 @@ impl Builder<'_> {
             }
             None => Err(malformed(span)),
         }
+    }
+}
+
+/// `x.a.b[i]` as `x[i]` and the fields on the way.
+fn part(left: Expr) -> (Expr, Vec<Name>) {
+    match left.kind {
+        ExprKind::Field { value, field } => {
+            let (target, mut fields) = part(*value);
+            // Fields of elements are not parts of a `var`.
+            if matches!(target.kind, ExprKind::Index { .. }) {
+                let kind = ExprKind::Field { value: Box::new(target), field };
+                return (Expr { kind, ..left }, Vec::new());
+            }
+            fields.push(field);
+            (target, fields)
+        }
+        ExprKind::Index { array, indices } if matches!(array.kind, ExprKind::Field { .. }) => {
+            let (target, fields) = part(*array);
+            let kind = ExprKind::Index { array: Box::new(target), indices };
+            (Expr { kind, ..left }, fields)
+        }
+        kind => (Expr { kind, ..left }, Vec::new()),
     }
 }
 

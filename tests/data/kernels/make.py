@@ -88,3 +88,93 @@ for _ in range(120):
         try: v = tail(A, B, X) if X < (A + 1) / (A + B + 2) else 1 - tail(B, A, 1 - X)
         except Exception: continue
     if v > mpf(10) ** -290: put("beta_inc", [a, b, x], v)
+# Of the log of a gamma variate that keeps its place: -(dP/da) / (x p(x)), from the derivative above by quadrature-free series
+# in the lower tail, and from the upper tail's integrals otherwise.
+def log_gamma_da(a, l):
+    with workdps(60):
+        a, l = mpf(a), mpf(l); x = exp(l)
+        if x < a + 1:
+            t = mpf(1); s = mpf(0); ps = l - digamma(a + 1); n = 0
+            while True:
+                s += t * ps; n += 1; t *= x / (a + n); ps -= 1 / (a + n)
+                if n > x and abs(t * ps) < abs(s) * mpf(10) ** -45: break
+            return -s / a
+        # ∫ exp(-x s) (1+s)^(a-1) {1, log(1+s)} ds over s > 0.
+        w = 1 / (x - a + 1 + sqrt(a))
+        f = lambda s: exp(-x * s) * (1 + s) ** (a - 1)
+        cuts = [0] + [w * k for k in (1, 2, 4, 8, 16, 32, 64, 128)]
+        h = quad(f, cuts); d = quad(lambda s: f(s) * log1p(s), cuts)
+        return h * (l - digamma(a)) + d
+for _ in range(60):
+    a = logu(-3, 4); put("log_gamma_da", [a, (l := float(log(a) + random.uniform(-4, 4) / a ** .5))], log_gamma_da(a, l))
+for _ in range(30):
+    a = logu(-3, 1); put("log_gamma_da", [a, (l := float(-logu(0, 4)))], log_gamma_da(a, l))
+for _ in range(30):
+    a = logu(-3, 2); put("log_gamma_da", [a, (l := float(log(a + 1 + logu(-1, 2))))], log_gamma_da(a, l))
+def inverse(F, logit_start, p, to):
+    # F increasing in t; bisection, then secants, on the smaller tail.
+    lo, hi = mpf(logit_start[0]), mpf(logit_start[1])
+    for _ in range(170):
+        m = (lo + hi) / 2
+        if F(m) < p: lo = m
+        else: hi = m
+    return to((lo + hi) / 2)
+for _ in range(100):
+    a = logu(-1.5, 3); p = random.choice([random.uniform(0, 1), logu(-30, -1), 1 - logu(-9, -1)])
+    with workdps(45):
+        lo = (log(mpf(p)) + loggamma(mpf(a) + 1)) / a - mpf("1e-6"); hi = log(mpf(a) + 60 * sqrt(mpf(a)) + 400)
+        x = inverse(lambda t: P(a, exp(t)), (lo, hi), mpf(p), exp)
+    if x > mpf(10) ** -290: put("gamma_p_inv", [a, p], x)
+def I(a, b, x, y):
+    def tail(a, b, x, y): return x**a * y**b / (a * beta(a, b)) * hyp2f1(a + b, 1, a + 1, x)
+    return tail(a, b, x, y) if x < (a + 1) / (a + b + 2) else 1 - tail(b, a, y, x)
+for _ in range(100):
+    a, b = logu(-1, 2), logu(-1, 2); p = random.choice([random.uniform(0, 1), logu(-12, -1)])
+    with workdps(45):
+        A, B = mpf(a), mpf(b); s = lambda t: 1 / (1 + exp(-t))
+        x = inverse(lambda t: I(A, B, s(t), s(-t)), (-300, 60), mpf(p), s)
+    if mpf(10) ** -120 < x < 1 - mpf(10) ** -3: put("beta_inc_inv", [a, b, p], x)
+for _ in range(100):
+    a, b = logu(-2, 2.5), logu(-2, 2.5)
+    x = random.choice([random.uniform(0, 1), min(max(a / (a + b) * (1 + random.uniform(-.1, .1)), 1e-9), 1 - 1e-9)])
+    with workdps(90):
+        h = mpf(10) ** -25; X = mpf(x)
+        g = lambda t: I(mpf(a) + t, mpf(b), X, 1 - X)
+        v = (g(h) - g(-h)) / (2 * h)
+    if abs(v) > mpf(10) ** -290: put("beta_inc_da", [a, b, x], v)
+def vm(k, x, power=0):
+    # ∫ over [x, π] of (1 - cos t)^power exp(κ (cos t - cos x)).
+    w = 1 / (1 + sqrt(k)); cuts = [x] + [x + w * j for j in (1, 2, 4, 8, 16, 32, 64) if x + w * j < pi] + [pi]
+    return quad(lambda t: (1 - cos(t)) ** power * exp(k * (cos(t) - cos(x))), cuts)
+mp.dps = 30
+for _ in range(100):
+    k = random.choice([logu(-3, 4), random.uniform(0, 4)]); x = max(-3.14, min(3.14, random.uniform(-4, 4) / max(1, k ** .5)))
+    K, X = mpf(k), mpf(abs(x)); whole = vm(K, mpf(0)); up = vm(K, X); f = exp(K * (cos(X) - 1))
+    F = f * up / (2 * whole)
+    put("von_mises_cdf", [k, x], F if x < 0 else 1 - F)
+    A1 = vm(K, mpf(0), 1) / whole
+    d = A1 * up - vm(K, X, 1)
+    if abs(x) * max(1, k ** .5) > .3: put("von_mises_dk", [k, x], d if x > 0 else -d)
+for _ in range(100):
+    k = random.choice([logu(-3, 4), random.uniform(0, 4)]); u = random.choice([random.uniform(0, 1), logu(-8, -1)])
+    K = mpf(k); whole = vm(K, mpf(0)); p = mpf(min(u, 1 - mpf(u)))
+    if abs(u - .5) < .02: continue
+    lo, hi = mpf(0), pi
+    for _ in range(12):
+        m = (lo + hi) / 2
+        if exp(K * (cos(m) - 1)) * vm(K, m) / (2 * whole) > p: lo = m
+        else: hi = m
+    m = (lo + hi) / 2
+    for _ in range(8):
+        r = vm(K, m); m = min(max(m + r * (log(r / (2 * whole)) + K * (cos(m) - 1) - log(p)), lo), hi)
+    if m == m: put("von_mises_quantile", [k, u], m if u > .5 else -m)
+mp.dps = 40
+run("log_bessel_i0", lambda x: log(besseli(0, mpf(x))), lambda: random.uniform(.1, 5), signed(lambda: logu(-3, 4)), lambda: logu(0, 6), n=40)
+run("bessel_ratio", lambda x: besseli(1, mpf(x)) / besseli(0, mpf(x)), lambda: random.uniform(.1, 5), signed(lambda: logu(-3, 4)), lambda: logu(0, 6), n=40)
+for _ in range(120):
+    h, a = random.choice([random.uniform(-4, 4), logu(-3, 1.2)]), random.choice([random.uniform(-2, 2), logu(-3, 2)])
+    with workdps(30):
+        H, A = mpf(h), mpf(a); w = 1 / (1 + abs(H))
+        cuts = [mpf(0)] + [w * j for j in (1, 2, 4, 8, 16) if w * j < abs(A)] + [abs(A)]
+        v = exp(-H * H / 2) / (2 * pi) * quad(lambda x: exp(-H * H * x * x / 2) / (1 + x * x), cuts) * (1 if A > 0 else -1)
+    if abs(v) > mpf(10) ** -290: put("owens_t", [h, a], v)
