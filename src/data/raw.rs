@@ -53,7 +53,9 @@ impl RawData {
 
     /// Makes variables of the leaves (`obs.x`) of a record, or of a nested array of records.
     pub fn take_apart(&mut self, name: &str, leaves: &[&str]) {
-        let Some(RawVariable { origin, value: RawValue::Json(whole) }) = self.variables.get(name).cloned() else { return };
+        let Some(RawVariable { origin, value: RawValue::Json(whole) }) = self.variables.get(name).cloned() else {
+            return;
+        };
         for leaf in leaves {
             let path: Vec<&str> = leaf.split('.').skip(1).collect();
             if let Some(value) = part(&whole, &path) {

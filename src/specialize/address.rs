@@ -115,7 +115,8 @@ impl<'a> Machine<'a> {
     fn piece_name(&self, k: usize, name: &str) -> String {
         let result = returned(name);
         let frame = &self.frames[k];
-        let child = frame.pieces.iter().any(|(k, _)| k.name == result) || frame.windows.iter().any(|w| w.name == result);
+        let child =
+            frame.pieces.iter().any(|(k, _)| k.name == result) || frame.windows.iter().any(|w| w.name == result);
         if child { result } else { name.to_owned() }
     }
 
@@ -259,7 +260,8 @@ impl<'a> Machine<'a> {
         // While a loop around still samples the address, only what is proved to lie in the pieces at hand is read from
         // them; afterwards they are all there is.
         let frame = self.frames[k].id;
-        let growing = self.open.iter().any(|o| o.frame == frame && o.samples.contains(&name.trim_end_matches(RETURNED)));
+        let growing =
+            self.open.iter().any(|o| o.frame == frame && o.samples.contains(&name.trim_end_matches(RETURNED)));
         for (axis, &p) in kept.iter().enumerate() {
             if !growing {
                 break;

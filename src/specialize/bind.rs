@@ -209,9 +209,7 @@ fn typed(c: &Constant, path: &str, leaves: &[(String, TypeExpr)]) -> Vec<(String
             vec![(path.to_owned(), Rc::new(known))]
         }
         Constant::Tuple(_) => Vec::new(),
-        Constant::Record(fields) => {
-            fields.iter().flat_map(|(n, c)| typed(c, &format!("{path}.{n}"), leaves)).collect()
-        }
+        Constant::Record(fields) => fields.iter().flat_map(|(n, c)| typed(c, &format!("{path}.{n}"), leaves)).collect(),
     }
 }
 

@@ -225,13 +225,9 @@ impl<'a> Machine<'a> {
     ) -> R<Value<'a>> {
         let (mut then, mut otherwise) = (Some(then), Some(otherwise));
         let twice = || refuse(span, "a branch is evaluated twice");
-        self.choose_cells(
-            condition,
-            &[],
-            span,
-            &mut |m| then.take().map_or_else(twice, |f| f(m)),
-            &mut |m| otherwise.take().map_or_else(twice, |f| f(m)),
-        )
+        self.choose_cells(condition, &[], span, &mut |m| then.take().map_or_else(twice, |f| f(m)), &mut |m| {
+            otherwise.take().map_or_else(twice, |f| f(m))
+        })
     }
 
     fn side(&mut self, cells: &[usize], span: Span, run: Run<'_, 'a>) -> R<Side<'a>> {

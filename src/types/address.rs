@@ -192,7 +192,10 @@ impl Piece {
         if self.to == self.from.plus(1.0) {
             return Condition::zero(&at.sub(&self.from));
         }
-        Condition::all([Condition::negative(&at.sub(&self.to), true), Condition::negative(&at.sub(&self.from), true).not()])
+        Condition::all([
+            Condition::negative(&at.sub(&self.to), true),
+            Condition::negative(&at.sub(&self.from), true).not(),
+        ])
     }
 }
 
@@ -328,9 +331,8 @@ impl Nesting<'_> {
             }
             if !self.name.is_empty() {
                 let word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-                let start = out.rfind(|c: char| !word(c)).map_or(0, |i| {
-                    i + out[i..].chars().next().map_or(1, char::len_utf8)
-                });
+                let start =
+                    out.rfind(|c: char| !word(c)).map_or(0, |i| i + out[i..].chars().next().map_or(1, char::len_utf8));
                 out.insert_str(start, &format!("{}.", self.name));
             }
             out.push_str(&format!("@{}", self.parent));
@@ -350,4 +352,3 @@ impl Nesting<'_> {
         out
     }
 }
-

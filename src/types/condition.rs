@@ -28,7 +28,11 @@ pub enum Test {
     /// A bool.
     Holds(Expression),
     /// A loop `while c` reaches its iteration `at`: `c`, over [`ITERATION`], held from `from` on.
-    Reached { condition: Condition, from: Expression, at: Expression },
+    Reached {
+        condition: Condition,
+        from: Expression,
+        at: Expression,
+    },
 }
 
 /// A polynomial with an order, by its text.
@@ -144,7 +148,8 @@ impl Condition {
             // -q < 0 is not q <= 0, and for ints not q < 1.
             (None, true) => {
                 let q = poly.scale(-1.0);
-                let test = if whole { Test::Negative(Expression(q.plus(-1.0))) } else { Test::NotPositive(Expression(q)) };
+                let test =
+                    if whole { Test::Negative(Expression(q.plus(-1.0))) } else { Test::NotPositive(Expression(q)) };
                 Condition::Test(Rc::new(test)).not()
             }
         }
@@ -188,9 +193,7 @@ impl Condition {
                 Test::Negative(e) => Condition::negative(&f(&e.0), true),
                 Test::NotPositive(e) => Condition::not_positive(&f(&e.0), false),
                 Test::Holds(e) => Condition::holds(&f(&e.0)),
-                Test::Reached { condition, from, at } => {
-                    Condition::reached(&condition.map(f), &f(&from.0), &f(&at.0))
-                }
+                Test::Reached { condition, from, at } => Condition::reached(&condition.map(f), &f(&from.0), &f(&at.0)),
             },
         }
     }
@@ -255,7 +258,9 @@ impl Condition {
         let text = self.source();
         match self {
             Condition::Constant(_) => text,
-            _ if self.is_opaque() => "under a condition that is no comparison of addresses, arguments and data".to_owned(),
+            _ if self.is_opaque() => {
+                "under a condition that is no comparison of addresses, arguments and data".to_owned()
+            }
             _ if text.starts_with("as long as") => text,
             _ => format!("if {text}"),
         }
@@ -269,12 +274,8 @@ impl Condition {
             Condition::Test(t) => t.source(false),
             Condition::Not(inner) => match &**inner {
                 Condition::Test(t) => t.source(true),
-                Condition::All(parts) => {
-                    parts.iter().map(|p| p.not().within()).collect::<Vec<_>>().join(" || ")
-                }
-                Condition::Any(parts) => {
-                    parts.iter().map(|p| p.not().within()).collect::<Vec<_>>().join(" && ")
-                }
+                Condition::All(parts) => parts.iter().map(|p| p.not().within()).collect::<Vec<_>>().join(" || "),
+                Condition::Any(parts) => parts.iter().map(|p| p.not().within()).collect::<Vec<_>>().join(" && "),
                 other => format!("!({})", other.source()),
             },
             Condition::All(parts) => parts.iter().map(Condition::within).collect::<Vec<_>>().join(" && "),
@@ -387,8 +388,7 @@ impl Checker {
     }
 
     pub fn equivalent(&self, a: &Condition, b: &Condition) -> bool {
-        a == b
-            || (self.implied(&with(&self.guards, a), b) && self.implied(&with(&self.guards, b), a))
+        a == b || (self.implied(&with(&self.guards, a), b) && self.implied(&with(&self.guards, b), a))
     }
 
     /// True if the conditions `known` are proved to imply `wanted`.

@@ -196,7 +196,8 @@ impl Checker {
             parts.push(part);
         }
         let text = self.guide_text(&name.text, family, settings, &parts, &offset);
-        self.parse_guide(name, family, model, module, text, &offset)
+        let guide = self.parse_guide(name, family, model, module, text, &offset)?;
+        Some(DerivedGuide { exact: outcome.run.inexact.is_none(), ..guide })
     }
 
     fn parse_guide(
@@ -259,6 +260,7 @@ impl Checker {
                 .collect(),
             unpack: format!("{}_unpack", name.text),
             latents,
+            exact: true,
         })
     }
 
@@ -273,7 +275,8 @@ impl Checker {
             );
         };
         if !entry.presence.is_true() {
-            let reason = format!("it is present only {}, and derived guides are over all latents", entry.presence.clause());
+            let reason =
+                format!("it is present only {}, and derived guides are over all latents", entry.presence.clause());
             refuse(self, reason);
             return None;
         }

@@ -93,9 +93,7 @@ fn replaced(e: &Expr, sizes: &[(&str, &Expr)]) -> Expr {
             Some((_, by)) => return (*by).clone(),
             None => return e.clone(),
         },
-        ExprKind::Binary { op, left, right } => {
-            ExprKind::Binary { op: *op, left: again(left), right: again(right) }
-        }
+        ExprKind::Binary { op, left, right } => ExprKind::Binary { op: *op, left: again(left), right: again(right) },
         ExprKind::Neg(inner) => ExprKind::Neg(again(inner)),
         _ => return e.clone(),
     };

@@ -87,10 +87,7 @@ impl Checker {
     fn comparison_test(&mut self, op: BinaryOp, l: &Num, r: &Num) -> Condition {
         if l.base == Base::Bool {
             let (a, b) = (self.condition_of(l), self.condition_of(r));
-            let same = Condition::any([
-                Condition::all([a.clone(), b.clone()]),
-                Condition::all([a.not(), b.not()]),
-            ]);
+            let same = Condition::any([Condition::all([a.clone(), b.clone()]), Condition::all([a.not(), b.not()])]);
             return if op == BinaryOp::Ne { same.not() } else { same };
         }
         self.note_values(l);
