@@ -10,6 +10,7 @@ pub mod block;
 pub mod branch;
 pub mod call;
 pub mod check;
+pub mod child;
 pub mod combinator;
 pub mod condition;
 pub mod context;
