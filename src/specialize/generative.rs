@@ -613,6 +613,7 @@ impl<'a> Machine<'a> {
             return Ok((x.clone(), lp));
         }
         let x = match &site.strategy {
+            _ if self.enumerating => self.emit_summed(dist, site, number)?,
             Some(call) => self.emit_sample(dist, call, site, number)?,
             None => {
                 let before = self.drawing.replace((number, 0));

@@ -6,6 +6,7 @@
 use super::clause::PlateSet;
 use super::generative::Frame;
 use super::gradient::Gradient;
+use super::sites::SiteDescription;
 use super::strategy::{CallRecord, Current, SiteEntry};
 use super::types::TypeValue;
 use super::value::{Env, Known, Value};
@@ -208,6 +209,10 @@ pub(super) struct Machine<'a> {
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
     pub hoists: bool,
+    /// Samples are variables to be summed out: no strategy, all values of their supports.
+    pub enumerating: bool,
+    /// Such samples by the number of their site.
+    pub summed: HashMap<u32, SiteDescription>,
     /// Absent optional addresses are NaN: for reports, which show what is present.
     pub absent_is_missing: bool,
     /// The declared type of the expression about to be evaluated: sizes of a call that no argument settles come from it.
@@ -258,6 +263,8 @@ impl<'a> Machine<'a> {
             current: None,
             detaches: false,
             hoists: true,
+            enumerating: false,
+            summed: HashMap::new(),
             absent_is_missing: false,
             want: None,
             initialising: None,

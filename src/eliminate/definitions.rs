@@ -72,11 +72,6 @@ impl Definitions {
     pub(crate) fn indices(&self, var: Var) -> Vec<Var> {
         self.home(var).iter().flat_map(|&c| compound_indices(&self.compounds[c])).map(|(v, _)| v).collect()
     }
-
-    /// The innermost sequential loop around a definition, if any.
-    pub(crate) fn loop_around(&self, var: Var) -> Option<usize> {
-        self.home(var).iter().rev().copied().find(|&c| matches!(*self.compounds[c], Stmt::Loop(_)))
-    }
 }
 
 pub(crate) fn compound_indices(stmt: &Stmt) -> Vec<(Var, usize)> {

@@ -2,7 +2,7 @@
 //! not depend on sites, and the elements of sites.
 
 use super::definitions::compound_indices;
-use super::pull::{CARRY_LIMIT, Element, Env, Interrupt, Pull, Pulled, fail, without_terms};
+use super::pull::{CARRY_LIMIT, Element, Env, Interrupt, Pull, Pulled, UNROLL_LIMIT, fail, without_terms};
 use super::tree;
 use crate::ir::core::{Atom, Block, Collector, For, Sample, Stmt, Type, Var};
 use crate::ir::op::Op;
@@ -10,7 +10,7 @@ use crate::ir::walk::{Substitution, copy_stmt};
 use std::collections::HashSet;
 use std::rc::Rc;
 
-impl Pull<'_, '_> {
+impl Pull<'_> {
     /// Carried variable `k` of a loop at the start of iteration `at` (its final value at the extent), read at `indices`.
     pub(super) fn carried_at(
         &mut self,
@@ -88,7 +88,8 @@ impl Pull<'_, '_> {
         for (a, _) in &mut new.index {
             *a = self.atom(*a, env)?;
         }
-        let drawn = self.d.sites.plain_draw(&mut self.d.program, &new);
+        let Some(redraw) = self.redraw.as_mut() else { return Err(fail("a sample is drawn again")) };
+        let drawn = redraw(self.program, &new);
         let (stmts, values) = drawn.map_err(|d| Interrupt::Fail(Box::new(d)))?;
         for stmt in stmts {
             self.push(stmt);
@@ -116,9 +117,9 @@ impl Pull<'_, '_> {
                     .flat_map(|&c| compound_indices(&self.defs.compounds[c]))
                     .map(|(_, n)| n)
                     .collect();
-                let ty = self.d.program.ty(var).clone();
+                let ty = self.program.ty(var).clone();
                 shape.extend(&ty.shape);
-                let array = self.d.program.new_var(Type { scalar: ty.scalar, shape }, None);
+                let array = self.program.new_var(Type { scalar: ty.scalar, shape }, None);
                 self.exports.push((var, array));
                 array
             }
@@ -126,17 +127,17 @@ impl Pull<'_, '_> {
         let mut args: Vec<Atom> = vec![array.into()];
         args.extend(around.iter().map(|i| env.get(i).copied().unwrap_or((*i).into())));
         args.extend_from_slice(indices);
-        if args.len() - 1 < self.d.program.ty(array).shape.len() {
+        if args.len() - 1 < self.program.ty(array).shape.len() {
             // A whole element of array type.
-            let shape = self.d.program.ty(var).shape.clone();
+            let shape = self.program.ty(var).shape.clone();
             let prefix = args.clone();
             let (loop_indices, scope, value) = self.in_loop(&shape, |p, at| {
                 let mut args = prefix.clone();
                 args.extend_from_slice(at);
                 Ok(p.op(Op::Read, &args))
             })?;
-            let ty = self.d.program.ty(var).clone();
-            let result = self.d.program.new_var(ty, None);
+            let ty = self.program.ty(var).clone();
+            let result = self.program.new_var(ty, None);
             let body = Block { stmts: scope.stmts, results: vec![value] };
             let collectors = vec![Collector::Collect];
             self.push(Stmt::For(For { results: vec![result], indices: loop_indices, body, collectors, strip: None }));
@@ -162,7 +163,7 @@ impl Pull<'_, '_> {
             map.insert(v, value);
         }
         let redrawn = self.fresh.redrawn(stmt, &self.shots);
-        let copy = copy_stmt(&mut self.d.program, &redrawn, &mut map);
+        let copy = copy_stmt(&mut self.program, &redrawn, &mut map);
         let copy = without_terms(copy);
         let results = copy.results();
         self.push(copy);
@@ -183,9 +184,9 @@ impl Pull<'_, '_> {
             if self.depends_on_inner(a) {
                 return Err(Interrupt::Unroll);
             }
-            if self.is_chosen(a) {
-                return Err(Interrupt::Choice);
-            }
+        }
+        if let Some(axis) = at.iter().position(|&a| self.depends_on_values(a)) {
+            return self.chosen(var, site, position, &at, axis, env);
         }
         let element = Element { site, at };
         if let Some((_, values)) = self.assigned.iter().rev().find(|(e, _)| *e == element) {
@@ -198,7 +199,7 @@ impl Pull<'_, '_> {
         let values: Vec<Atom> = types
             .into_iter()
             .map(|ty| {
-                let v = self.d.program.new_var(ty, None);
+                let v = self.program.new_var(ty, None);
                 self.placeholders.insert(v);
                 v.into()
             })
@@ -208,13 +209,45 @@ impl Pull<'_, '_> {
         Ok(value)
     }
 
+    /// An element whose index along `axis` depends on the values of others: one of all elements there.
+    fn chosen(&mut self, var: Var, site: usize, position: usize, at: &[Atom], axis: usize, env: &Env) -> Pulled<Atom> {
+        let home = self.defs.home(var).to_vec();
+        let loops: Vec<(Var, usize)> = home.iter().flat_map(|&c| compound_indices(&self.defs.compounds[c])).collect();
+        let (index, extent) = loops[axis];
+        if extent > UNROLL_LIMIT {
+            return Err(fail("an enumerated value is the index of one of many elements of another enumerated address"));
+        }
+        let mut chosen: Option<Atom> = None;
+        for i in (0..extent).rev() {
+            let i = Atom::Int(i64::try_from(i).unwrap_or(0));
+            let mut inner = env.clone();
+            for (&(v, _), &a) in loops.iter().zip(at) {
+                inner.insert(v, a);
+            }
+            inner.insert(index, i);
+            let value = self.element(var, site, position, &inner)?;
+            chosen = Some(match chosen {
+                None => value,
+                Some(rest) => {
+                    let here = self.op(Op::IEq, &[at[axis], i]);
+                    self.op(Op::Select, &[here, value, rest])
+                }
+            });
+        }
+        Ok(chosen.unwrap_or(Atom::Int(0)))
+    }
+
     fn depends_on_inner(&self, atom: Atom) -> bool {
         !self.inner.is_empty() && self.depends(atom, &self.inner)
     }
 
-    /// Whether an index is the value of an element, or made of one.
-    pub(super) fn is_chosen(&self, atom: Atom) -> bool {
-        self.depends(atom, &self.placeholders) || self.depends(atom, &self.values)
+    /// Whether an index depends on the value of an element: one assigned, or one that stands for it.
+    fn depends_on_values(&self, atom: Atom) -> bool {
+        if matches!(atom, Atom::Int(_)) {
+            return false;
+        }
+        let values: HashSet<Var> = self.value_vars.iter().chain(&self.placeholders).copied().collect();
+        self.depends(atom, &values)
     }
 
     fn depends(&self, atom: Atom, on: &HashSet<Var>) -> bool {

@@ -7,7 +7,7 @@ use crate::ir::core::{Atom, Block, Collector, Contract, For, Prim, Scalar, Stmt,
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 
-impl Pull<'_, '_> {
+impl Pull<'_> {
     /// `array[indices]` under `env`, where `indices` are new atoms.
     pub(crate) fn read(&mut self, array: Atom, indices: &[Atom], env: &Env) -> Pulled<Atom> {
         if indices.is_empty() {
@@ -36,10 +36,7 @@ impl Pull<'_, '_> {
                     for (&(v, _), &at) in f.indices.iter().zip(indices) {
                         inner.insert(v, at);
                     }
-                    match self.read(f.body.results[position], &indices[n..], &inner) {
-                        Err(Interrupt::Choice) => self.choice(array, f, indices, env),
-                        other => other,
-                    }
+                    self.read(f.body.results[position], &indices[n..], &inner)
                 }
                 Collector::Sum { keep } => {
                     let n = keep.len();
@@ -103,7 +100,7 @@ impl Pull<'_, '_> {
                 },
                 Prim::Fill { .. } => self.atom(args[0], env),
                 Prim::Reshape { shape } => {
-                    let from = self.d.program.atom_type(args[0]).shape;
+                    let from = self.program.atom_type(args[0]).shape;
                     let at = self.reshaped(indices, shape, &from);
                     self.read(args[0], &at, env)
                 }
@@ -140,30 +137,6 @@ impl Pull<'_, '_> {
         }
     }
 
-    /// An element of a collected array whose index is an enumerated value: each element is evaluated, one is chosen.
-    fn choice(&mut self, array: Atom, f: &For, indices: &[Atom], env: &Env) -> Pulled<Atom> {
-        let chosen = f.indices.iter().zip(indices).position(|(_, &at)| self.is_chosen(at));
-        let Some(axis) = chosen else { return Err(Interrupt::Choice) };
-        let extent = f.indices[axis].1;
-        if extent == 0 || extent > UNROLL_LIMIT {
-            return Err(Interrupt::Choice);
-        }
-        let mut at = indices.to_vec();
-        let mut value: Option<Atom> = None;
-        for i in (0..extent).rev() {
-            at[axis] = Atom::Int(i64::try_from(i).unwrap_or(0));
-            let element = self.read(array, &at, env)?;
-            value = Some(match value {
-                None => element,
-                Some(rest) => {
-                    let here = self.op(Op::IEq, &[indices[axis], at[axis]]);
-                    self.op(Op::Select, &[here, element, rest])
-                }
-            });
-        }
-        Ok(value.unwrap_or(Atom::Real(0.0)))
-    }
-
     /// Least and largest value of an index, if it is a constant or a new loop index plus a constant.
     pub(crate) fn interval(&self, at: Atom) -> Option<(i64, i64)> {
         match self.affine(at) {
@@ -175,32 +148,18 @@ impl Pull<'_, '_> {
         }
     }
 
-    /// Fails unless two elements of one site are known to be different ones; where one is fixed and the other follows a
-    /// loop of the task, asks for that loop to be cut.
-    pub(crate) fn distinct(&self, a: &Element, b: &Element) -> Pulled<()> {
-        let mut cut = None;
-        for (&x, &y) in a.at.iter().zip(&b.at) {
+    /// Whether two elements of one site are known to be different ones.
+    pub(crate) fn differ(&self, a: &Element, b: &Element) -> bool {
+        a.at.iter().zip(&b.at).any(|(&x, &y)| {
             let ((base_x, offset_x), (base_y, offset_y)) = (self.affine(x), self.affine(y));
             if base_x == base_y && offset_x != offset_y {
-                return Ok(());
+                return true;
             }
-            let (Some((low_x, high_x)), Some((low_y, high_y))) = (self.interval(x), self.interval(y)) else { continue };
-            if high_x < low_y || high_y < low_x {
-                return Ok(());
+            match (self.interval(x), self.interval(y)) {
+                (Some((low_x, high_x)), Some((low_y, high_y))) => high_x < low_y || high_y < low_x,
+                _ => false,
             }
-            let (index, position) = match (base_x, base_y) {
-                (Some(v), None) => (v, offset_y - offset_x),
-                (None, Some(v)) => (v, offset_x - offset_y),
-                _ => continue,
-            };
-            if self.task_indices.contains(&index)
-                && self.ranges.get(&index).is_some_and(|&n| n > 1)
-                && let Ok(at) = usize::try_from(position)
-            {
-                cut = Some(Interrupt::Split { index, at: at.max(1) });
-            }
-        }
-        Err(cut.unwrap_or_else(|| fail("a term reads two elements of one address that may be the same one")))
+        })
     }
 
     /// A loop index, of the task or of a fold, that `at` is an arithmetic function of: with that loop cut into single
@@ -231,7 +190,7 @@ impl Pull<'_, '_> {
     fn contract_at(&mut self, c: &Contract, indices: &[Atom], env: &Env) -> Pulled<Atom> {
         let mut extents: HashMap<u8, usize> = HashMap::new();
         for (atom, labels) in [(c.a, &c.a_labels), (c.b, &c.b_labels)] {
-            let shape = self.d.program.atom_type(atom).shape;
+            let shape = self.program.atom_type(atom).shape;
             extents.extend(labels.iter().copied().zip(shape));
         }
         let mut summed: Vec<u8> =
@@ -284,7 +243,7 @@ impl Pull<'_, '_> {
         let last = i64::try_from(extent).unwrap_or(i64::MAX).saturating_add(offset).saturating_sub(1);
         let mut before = 0_i64;
         for &a in args {
-            let n = self.d.program.atom_type(a).shape.get(axis).copied().unwrap_or(0);
+            let n = self.program.atom_type(a).shape.get(axis).copied().unwrap_or(0);
             let end = before + i64::try_from(n).unwrap_or(0);
             if last < end && offset >= before {
                 let mut at = indices.to_vec();
@@ -312,7 +271,7 @@ impl Pull<'_, '_> {
         let mut before = 0_i64;
         let mut cases = Vec::new();
         for &a in args {
-            let n = i64::try_from(self.d.program.atom_type(a).shape.get(axis).copied().unwrap_or(0)).unwrap_or(0);
+            let n = i64::try_from(self.program.atom_type(a).shape.get(axis).copied().unwrap_or(0)).unwrap_or(0);
             let mut at = indices.to_vec();
             let moved = self.op(Op::IAdd, &[at[axis], Atom::Int(-before)]);
             let low = self.op(Op::IMax, &[moved, Atom::Int(0)]);
@@ -339,7 +298,7 @@ impl Pull<'_, '_> {
             f.indices.iter().enumerate().filter(|(k, _)| !keep.contains(k)).map(|(_, &x)| x).collect();
         let extents: Vec<usize> = free.iter().map(|x| x.1).collect();
         let value = f.body.results[position];
-        let ty = self.d.program.atom_type(value);
+        let ty = self.program.atom_type(value);
         if !ty.is_scalar() {
             return Err(fail("arrays of enumerated values are added up"));
         }
@@ -379,8 +338,8 @@ impl Pull<'_, '_> {
         }
         match self.in_loop(extents, &mut element) {
             Ok((indices, scope, value)) => {
-                let ty = self.d.program.atom_type(value);
-                let result = self.d.program.new_var(collector.result_type(extents, &ty), None);
+                let ty = self.program.atom_type(value);
+                let result = self.program.new_var(collector.result_type(extents, &ty), None);
                 let body = Block { stmts: scope.stmts, results: vec![value] };
                 let collectors = vec![collector];
                 self.push(Stmt::For(For { results: vec![result], indices, body, collectors, strip: None }));

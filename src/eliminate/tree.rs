@@ -2,6 +2,7 @@
 //! making an inner variable visible outside ([`export`]).
 
 use crate::ir::core::{Atom, Block, Collector, Program, Sample, Scalar, Stmt, Type, Var};
+use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 
 pub fn has_sample(stmt: &Stmt) -> bool {
@@ -175,6 +176,22 @@ pub fn loops_around(stmts: &[Stmt], path: &[(usize, usize)]) -> Vec<Around> {
     loops
 }
 
+/// Conditions of the branches around the place at `path`, outermost first.
+pub fn conditions_around(stmts: &[Stmt], path: &[(usize, usize)]) -> Vec<(Atom, bool)> {
+    let mut conditions = Vec::new();
+    let mut list = stmts;
+    for &(i, r) in &path[..path.len().saturating_sub(1)] {
+        if let Stmt::If(x) = &list[i] {
+            conditions.push((x.condition, r == 0));
+        }
+        list = match list[i].regions().get(r) {
+            Some(block) => &block.stmts,
+            None => return conditions,
+        };
+    }
+    conditions
+}
+
 /// Makes `atom`, a value visible at the end of the region at `path`, visible in the top list: an array over the loops
 /// around it (reals are 0 where a branch is not taken). Its type's own axes come last.
 pub fn export(program: &mut Program, stmts: &mut [Stmt], path: &[(usize, usize)], atom: Atom) -> Atom {
@@ -312,13 +329,58 @@ fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
 }
 
 /// Operations by result, through all regions: for reading index expressions.
-pub fn operations(stmts: &[Stmt], map: &mut HashMap<Var, (crate::ir::op::Op, Vec<Atom>)>) {
+pub fn operations(stmts: &[Stmt], map: &mut HashMap<Var, (Op, Vec<Atom>)>) {
     for stmt in stmts {
         if let Stmt::Op { result, op, args } = stmt {
             map.insert(*result, (*op, args.clone()));
         }
         for region in stmt.regions() {
             operations(&region.stmts, map);
+        }
+    }
+}
+
+/// Where `term atom` stands.
+pub fn find_term(stmts: &[Stmt], atom: Atom) -> Option<Path> {
+    for (i, stmt) in stmts.iter().enumerate() {
+        if matches!(stmt, Stmt::Term(a) if *a == atom) {
+            return Some(vec![(i, 0)]);
+        }
+        for (r, region) in stmt.regions().into_iter().enumerate() {
+            if let Some(mut inner) = find_term(&region.stmts, atom) {
+                inner.insert(0, (i, r));
+                return Some(inner);
+            }
+        }
+    }
+    None
+}
+
+/// `base + offset` of an integer expression, through additions and subtractions of constants.
+pub fn affine(operations: &HashMap<Var, (Op, Vec<Atom>)>, atom: Atom) -> (Option<Var>, i64) {
+    let mut atom = atom;
+    let mut offset = 0_i64;
+    loop {
+        match atom {
+            Atom::Int(i) => return (None, offset.wrapping_add(i)),
+            Atom::Var(v) => match operations.get(&v) {
+                Some((Op::IAdd, args)) => match (args[0], args[1]) {
+                    (x, Atom::Int(c)) | (Atom::Int(c), x) => {
+                        offset = offset.wrapping_add(c);
+                        atom = x;
+                    }
+                    _ => return (Some(v), offset),
+                },
+                Some((Op::ISub, args)) => match (args[0], args[1]) {
+                    (x, Atom::Int(c)) => {
+                        offset = offset.wrapping_sub(c);
+                        atom = x;
+                    }
+                    _ => return (Some(v), offset),
+                },
+                _ => return (Some(v), offset),
+            },
+            Atom::Real(_) | Atom::Bool(_) => return (None, 0),
         }
     }
 }

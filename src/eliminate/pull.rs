@@ -7,10 +7,10 @@
 
 use super::definitions::{Definitions, compound_indices};
 use super::fresh::{Fresh, Shot};
-use super::oneshot::find_term;
-use super::{Deriver, tree};
+use super::tree::{self, find_term};
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Block, Collector, Contract, For, If, Prim, Stmt, Type, Var};
+use crate::ir::builder::Builder;
+use crate::ir::core::{Atom, Block, Collector, Contract, For, If, Prim, Program, Sample, Stmt, Type, Var};
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -20,9 +20,6 @@ pub(super) const UNROLL_LIMIT: usize = 64;
 /// How far a carried value is followed back.
 pub(super) const CARRY_LIMIT: usize = 80;
 
-/// What is said where an element that another one's value names cannot be chosen from an array.
-pub(crate) const CHOICE: &str = "an enumerated value is used as the index of another enumerated address";
-
 pub(crate) enum Interrupt {
     /// The loop over new index `index` must be cut at `at`.
     Split {
@@ -31,13 +28,6 @@ pub(crate) enum Interrupt {
     },
     /// A fold over inner indices must be unrolled.
     Unroll,
-    /// An element is named by the value of another one: all of the array must be at hand to choose from.
-    Choice,
-    /// The window of a chain must hold more of `site`'s past.
-    Deeper {
-        site: usize,
-        depth: usize,
-    },
     Fail(Box<Diagnostic>),
 }
 
@@ -93,13 +83,18 @@ pub(crate) type Looped = (Vec<(Var, usize)>, Scope, Atom);
 
 pub(crate) type Env = HashMap<Var, Atom>;
 
+/// A plain draw of a sample's distribution: statements and a value per result.
+pub(crate) type Redraw<'a> = dyn FnMut(&mut Program, &Sample) -> Result<(Vec<Stmt>, Vec<Atom>), Diagnostic> + 'a;
+
 /// The evaluator. New statements go to the innermost scope; scope 0 is the top list's end.
-pub(crate) struct Pull<'a, 'b> {
-    pub d: &'a mut Deriver<'b>,
+pub(crate) struct Pull<'a> {
+    pub program: &'a mut Program,
     pub defs: Rc<Definitions>,
     /// What depends on the sites being eliminated.
     pub tainted: HashSet<Var>,
     pub(super) overrides: Option<Overrides>,
+    /// For samples that depend on the value which is overridden.
+    pub(super) redraw: Option<&'a mut Redraw<'a>>,
     /// Result variables of the sites being eliminated: (site, position).
     pub site_of: HashMap<Var, (usize, usize)>,
     pub scopes: Vec<Scope>,
@@ -112,8 +107,8 @@ pub(crate) struct Pull<'a, 'b> {
     /// While recording, an element that is not assigned gets a placeholder.
     pub recording: bool,
     pub placeholders: HashSet<Var>,
-    /// Values that elements are given one after the other, and the indices that run over them.
-    pub values: HashSet<Var>,
+    /// Variables that hold the position of an element.
+    pub value_vars: HashSet<Var>,
     /// The override's element met last.
     pub(super) met: Option<Env>,
     /// (variable, array over its loops) to be made visible at the top.
@@ -124,6 +119,10 @@ pub(crate) struct Pull<'a, 'b> {
     pub(super) task_indices: Vec<Var>,
     pub(super) carry_steps: usize,
     pub(super) depth: usize,
+    /// Companions made by overriding: their value is identically zero.
+    pub zero_terms: Vec<Var>,
+    /// Logarithms of zero have derivative zero: under a log of a sum of exponentials their weight is zero.
+    pub guards_logs: bool,
     /// Calls of continuations in loops at hand, and the draws that they make anew.
     pub shots: Vec<Shot>,
     pub fresh: Fresh,
@@ -131,13 +130,14 @@ pub(crate) struct Pull<'a, 'b> {
     pub conflicts: HashSet<Var>,
 }
 
-impl<'a, 'b> Pull<'a, 'b> {
-    pub(crate) fn new(d: &'a mut Deriver<'b>, stmts: &[Stmt], tainted: HashSet<Var>) -> Pull<'a, 'b> {
+impl<'a> Pull<'a> {
+    pub(crate) fn new(program: &'a mut Program, stmts: &[Stmt], tainted: HashSet<Var>) -> Pull<'a> {
         Pull {
-            d,
+            program,
             defs: Rc::new(Definitions::of(stmts)),
             tainted,
             overrides: None,
+            redraw: None,
             site_of: HashMap::new(),
             scopes: vec![Scope::default()],
             ranges: HashMap::new(),
@@ -146,13 +146,15 @@ impl<'a, 'b> Pull<'a, 'b> {
             assigned: Vec::new(),
             recording: false,
             placeholders: HashSet::new(),
-            values: HashSet::new(),
+            value_vars: HashSet::new(),
             met: None,
             exports: Vec::new(),
             site_types: Vec::new(),
             task_indices: Vec::new(),
             carry_steps: 0,
             depth: 0,
+            zero_terms: Vec::new(),
+            guards_logs: false,
             shots: Vec::new(),
             fresh: Fresh::default(),
             conflicts: HashSet::new(),
@@ -160,12 +162,13 @@ impl<'a, 'b> Pull<'a, 'b> {
     }
 
     pub(crate) fn overriding(
-        d: &'a mut Deriver<'b>,
+        program: &'a mut Program,
         stmts: &[Stmt],
         overrides: Overrides,
         tainted: HashSet<Var>,
-    ) -> Pull<'a, 'b> {
-        Pull { overrides: Some(overrides), ..Pull::new(d, stmts, tainted) }
+        redraw: &'a mut Redraw<'a>,
+    ) -> Pull<'a> {
+        Pull { overrides: Some(overrides), redraw: Some(redraw), ..Pull::new(program, stmts, tainted) }
     }
 
     /// Companions `stop(t at x') · c` of terms that read one element each.
@@ -210,10 +213,7 @@ impl<'a, 'b> Pull<'a, 'b> {
                 Ok(())
             }
             Interrupt::Fail(d) => Err(*d),
-            Interrupt::Choice => Err(unsupported(CHOICE)),
-            Interrupt::Unroll | Interrupt::Deeper { .. } => {
-                Err(unsupported("a term reads elements of a site in a way that cannot be followed"))
-            }
+            Interrupt::Unroll => Err(unsupported("a term reads elements of a site in a way that cannot be followed")),
         }
     }
 
@@ -228,7 +228,7 @@ impl<'a, 'b> Pull<'a, 'b> {
             let c = self.atom(coefficient, &place)?;
             let held = self.op(Op::Stop, &[t]);
             let product = self.op(Op::Mul, &[held, c]);
-            self.d.zero_terms.extend(product.var());
+            self.zero_terms.extend(product.var());
             total.push(product);
         }
         for t in total {
@@ -246,7 +246,7 @@ impl<'a, 'b> Pull<'a, 'b> {
         let mut indices = Vec::new();
         for &(old, lo, hi) in &task.loops {
             let low = i64::try_from(lo).unwrap_or(0);
-            let new = self.d.program.new_var(Type::INT, None);
+            let new = self.program.new_var(Type::INT, None);
             self.task_indices.push(new);
             if hi - lo == 1 {
                 env.insert(old, Atom::Int(low));
@@ -301,7 +301,7 @@ impl<'a, 'b> Pull<'a, 'b> {
             }
         };
         let scope = self.scopes.pop().unwrap_or_default();
-        let result = self.d.program.new_var(Type::REAL, None);
+        let result = self.program.new_var(Type::REAL, None);
         self.push(Stmt::If(If {
             results: vec![result],
             condition,
@@ -365,8 +365,9 @@ impl<'a, 'b> Pull<'a, 'b> {
                 return known;
             }
         }
-        let mut stmts = Vec::new();
-        let result = self.d.emit(&mut stmts, op, args);
+        let mut builder = Builder::new(self.program);
+        let result = builder.op(op, args);
+        let mut stmts = builder.stmts;
         if let Some(v) = result.var() {
             self.operations.insert(v, key.clone());
         }
@@ -377,26 +378,38 @@ impl<'a, 'b> Pull<'a, 'b> {
         result
     }
 
-    /// The statements of a scope are known again to [`Pull::op`].
-    pub(crate) fn remember(&mut self) {
-        let Some(scope) = self.scopes.last_mut() else { return };
-        scope.memo.clear();
-        scope.operations.clear();
-        for stmt in &scope.stmts {
-            if let Stmt::Op { result, op, args } = stmt {
-                scope.operations.insert((*op, args.clone()), (*result).into());
-            }
+    /// A logarithm whose derivative is zero where it is -infinity.
+    fn guarded_log(&mut self, op: Op, x: Atom) -> Atom {
+        let (edge, inside) = if op == Op::Log { (0.0, 1.0) } else { (-1.0, 0.0) };
+        if matches!(x, Atom::Real(_)) {
+            return self.op(op, &[x]);
+        }
+        let none = self.op(Op::Eq, &[x, Atom::Real(edge)]);
+        let safe = self.op(Op::Select, &[none, Atom::Real(inside), x]);
+        let log = self.op(op, &[safe]);
+        self.op(Op::Select, &[none, Atom::Real(f64::NEG_INFINITY), log])
+    }
+
+    /// An operation that stands in the open scope.
+    pub(crate) fn known(&mut self, op: Op, args: &[Atom], result: Atom) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.operations.insert((op, args.to_vec()), result);
         }
     }
 
     /// `base + offset` of an emitted index.
     pub(crate) fn affine(&self, atom: Atom) -> (Option<Var>, i64) {
-        super::dependence::affine(&self.operations, atom)
+        tree::affine(&self.operations, atom)
     }
 
     pub(super) fn memo_key(&self, var: Var, env: &Env) -> (Var, Vec<Atom>) {
         let at = self.defs.indices(var).iter().map(|i| env.get(i).copied().unwrap_or((*i).into())).collect();
         (var, at)
+    }
+
+    /// How many scopes may hold a value: one, if it is another one in each of the calls at hand.
+    fn memo_reach(&self, var: Var) -> usize {
+        if self.fresh.varies(var, &self.shots) { 1 } else { self.scopes.len() }
     }
 
     pub(super) fn is_direct(&self, var: Var) -> bool {
@@ -413,7 +426,8 @@ impl<'a, 'b> Pull<'a, 'b> {
             return Ok(atom);
         }
         let key = self.memo_key(var, env);
-        for scope in self.scopes.iter().rev() {
+        let reach = self.memo_reach(var);
+        for scope in self.scopes.iter().rev().take(reach) {
             if let Some(&known) = scope.memo.get(&key) {
                 return Ok(known);
             }
@@ -455,13 +469,16 @@ impl<'a, 'b> Pull<'a, 'b> {
                 // An index that depends on elements names others by their values, however it is computed.
                 for (old, new) in args[1..].iter().zip(&indices) {
                     if tree::is_tainted(&self.tainted, *old) {
-                        self.values.extend(new.var());
+                        self.value_vars.extend(new.var());
                     }
                 }
                 self.read(args[0], &indices, env)
             }
             Stmt::Op { op, args, .. } => {
                 let args = args.iter().map(|&a| self.value(a, env)).collect::<Pulled<Vec<_>>>()?;
+                if self.guards_logs && matches!(op, Op::Log | Op::Log1p) {
+                    return Ok(self.guarded_log(*op, args[0]));
+                }
                 Ok(self.op(*op, &args))
             }
             Stmt::Draw(draw) => {
@@ -476,7 +493,7 @@ impl<'a, 'b> Pull<'a, 'b> {
                     *a = self.atom(*a, env)?;
                 }
                 new.index.extend(self.fresh.indices(draw.result, &self.shots));
-                new.result = self.d.program.new_var(Type::REAL, None);
+                new.result = self.program.new_var(Type::REAL, None);
                 let result = new.result;
                 self.push(Stmt::Draw(new));
                 Ok(result.into())
@@ -521,7 +538,7 @@ impl<'a, 'b> Pull<'a, 'b> {
 
     /// A value of any shape.
     pub(crate) fn value(&mut self, atom: Atom, env: &Env) -> Pulled<Atom> {
-        let ty = self.d.program.atom_type(atom);
+        let ty = self.program.atom_type(atom);
         if ty.is_scalar() {
             return self.scalar_value(atom, env);
         }
@@ -530,7 +547,8 @@ impl<'a, 'b> Pull<'a, 'b> {
             return Ok(atom);
         }
         let key = self.memo_key(var, env);
-        for scope in self.scopes.iter().rev() {
+        let reach = self.memo_reach(var);
+        for scope in self.scopes.iter().rev().take(reach) {
             if let Some(&known) = scope.memo.get(&key) {
                 return Ok(known);
             }
@@ -553,13 +571,13 @@ impl<'a, 'b> Pull<'a, 'b> {
                     ..
                 } => {
                     let args = args.iter().map(|&a| self.value(a, env)).collect::<Pulled<Vec<_>>>()?;
-                    let result = self.d.program.new_var(ty, None);
+                    let result = self.program.new_var(ty, None);
                     self.push(Stmt::Array { results: vec![result], prim: prim.clone(), args });
                     result.into()
                 }
                 Stmt::Contract(c) => {
                     let (a, b) = (self.value(c.a, env)?, self.value(c.b, env)?);
-                    let result = self.d.program.new_var(ty, None);
+                    let result = self.program.new_var(ty, None);
                     self.push(Stmt::Contract(Contract { result, a, b, ..c.clone() }));
                     result.into()
                 }
@@ -581,7 +599,7 @@ impl<'a, 'b> Pull<'a, 'b> {
             && let Stmt::Contract(c) = &*stmt
         {
             let (a, b) = (self.value(c.a, env)?, self.value(c.b, env)?);
-            let result = self.d.program.new_var(Type::REAL, None);
+            let result = self.program.new_var(Type::REAL, None);
             self.push(Stmt::Contract(Contract { result, a, b, ..c.clone() }));
             return Ok(result.into());
         }
@@ -594,7 +612,7 @@ impl<'a, 'b> Pull<'a, 'b> {
         match looped {
             Ok((indices, scope, element)) => {
                 let body = Block { stmts: scope.stmts, results: vec![element] };
-                let result = self.d.program.new_var(ty.clone(), None);
+                let result = self.program.new_var(ty.clone(), None);
                 self.push(Stmt::For(For {
                     results: vec![result],
                     indices,
@@ -615,12 +633,12 @@ impl<'a, 'b> Pull<'a, 'b> {
             let at = unravel(linear, &ty.shape);
             elements.push(self.read(var.into(), &at, env)?);
         }
-        let flat = self.d.program.new_var(Type::array(ty.scalar, [ty.size()]), None);
+        let flat = self.program.new_var(Type::array(ty.scalar, [ty.size()]), None);
         self.push(Stmt::Array { results: vec![flat], prim: Prim::Stack, args: elements });
         if ty.shape.len() == 1 {
             return Ok(flat.into());
         }
-        let result = self.d.program.new_var(ty.clone(), None);
+        let result = self.program.new_var(ty.clone(), None);
         let prim = Prim::Reshape { shape: ty.shape.clone() };
         self.push(Stmt::Array { results: vec![result], prim, args: vec![flat.into()] });
         Ok(result.into())
@@ -632,8 +650,7 @@ impl<'a, 'b> Pull<'a, 'b> {
         extents: &[usize],
         eval: impl FnOnce(&mut Self, &[Atom]) -> Pulled<Atom>,
     ) -> Pulled<Looped> {
-        let indices: Vec<(Var, usize)> =
-            extents.iter().map(|&n| (self.d.program.new_var(Type::INT, None), n)).collect();
+        let indices: Vec<(Var, usize)> = extents.iter().map(|&n| (self.program.new_var(Type::INT, None), n)).collect();
         for &(v, n) in &indices {
             self.ranges.insert(v, n);
             self.inner.insert(v);
@@ -687,8 +704,8 @@ impl<'a, 'b> Pull<'a, 'b> {
                 }
             }
         }
-        let ty = self.d.program.atom_type(blocks[0].results[0]);
-        let result = self.d.program.new_var(ty, None);
+        let ty = self.program.atom_type(blocks[0].results[0]);
+        let result = self.program.new_var(ty, None);
         let otherwise = blocks.pop().unwrap_or_default();
         let then = blocks.pop().unwrap_or_default();
         self.push(Stmt::If(If { results: vec![result], condition, then, otherwise }));
@@ -726,7 +743,7 @@ pub(super) fn fail(message: &str) -> Interrupt {
 
 pub(super) fn too_many(elements: usize) -> Interrupt {
     Interrupt::Fail(Box::new(
-        Diagnostic::bare("E0310", format!("one term depends on {elements} enumerated values jointly"))
+        Diagnostic::bare("E0314", format!("one term depends on {elements} enumerated values jointly"))
             .note(format!(
                 "with at least 2 values each that is 2^{elements} assignments or more; at most {} are evaluated",
                 super::JOINT_LIMIT
@@ -738,7 +755,7 @@ pub(super) fn too_many(elements: usize) -> Interrupt {
 }
 
 /// Makes `var` visible at the end of the top list under the name `array`.
-pub(crate) fn apply_export(program: &mut crate::ir::core::Program, stmts: &mut Vec<Stmt>, var: Var, array: Var) {
+pub(crate) fn apply_export(program: &mut Program, stmts: &mut Vec<Stmt>, var: Var, array: Var) {
     let path = match tree::find(stmts, var) {
         Some(path) => path,
         None => match find_carried(stmts, var) {
