@@ -44,6 +44,8 @@ mod refused;
 mod replay;
 #[path = "suite/stages.rs"]
 mod stages;
+#[path = "suite/strategies.rs"]
+mod strategies;
 #[path = "suite/tidiness.rs"]
 mod tidiness;
 
@@ -74,6 +76,7 @@ fn main() {
     trials.extend(redefined::trials());
     trials.extend(refused::trials());
     trials.extend(replay::trials());
+    trials.extend(strategies::trials());
     trials.extend(tidiness::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -129,6 +129,9 @@ pub struct Grad {
     /// Particles of a sample; by default 1.
     #[arg(long, default_value_t = 1)]
     pub particles: usize,
+    /// Test that the gradient is unbiased, against differences of plain runs.
+    #[arg(long)]
+    pub test: bool,
 }
 
 #[derive(Args, Debug)]

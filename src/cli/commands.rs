@@ -9,7 +9,9 @@ use crate::data;
 use crate::diagnostic::{Diagnostic, codes, has_errors, render};
 use crate::driver::compile::Backend;
 use crate::driver::session::{Session, check_file, check_file_with, check_source, read_text};
-use crate::driver::{Refusal, Stage, bench as benches, eval as evaluation, grad as gradients, stages, test_items};
+use crate::driver::{
+    Refusal, Stage, bench as benches, claims, eval as evaluation, grad as gradients, stages, test_items,
+};
 use crate::runtime::executable::Array;
 use crate::syntax::parser::{NodeIds, parse_file};
 use crate::syntax::print;
@@ -140,9 +142,19 @@ pub fn grad(arguments: &Grad, output: &Output) -> Exit {
             settings,
             backend,
         };
-        gradients::run(&session, objective, &options)
+        let tested = if arguments.test {
+            let reference = match &opened.checked.command {
+                Some(expr) => expr,
+                None => &session.fit_line()?.objective,
+            };
+            Some(claims::test(&session, objective, reference, options.seed, options.samples, options.backend)?)
+        } else {
+            None
+        };
+        let biased = opened.checked.biased.clone();
+        Ok((gradients::run(&session, objective, &options)?, tested, biased))
     })();
-    let found = match found {
+    let (found, tested, biased) = match found {
         Ok(found) => found,
         Err(refusal) => return output.refusal(&refusal),
     };
@@ -166,11 +178,23 @@ pub fn grad(arguments: &Grad, output: &Output) -> Exit {
             } else {
                 format!("\n{}", report::table(&["inspected", "mean", "sd", "min", "max", "count"], &inspected))
             };
-            format!(
+            let mut text = format!(
                 "value  {}  ({how})\n\n{}{inspected}",
                 report::with_error(found.value),
                 report::table(&["", "gradient"], &rows)
-            )
+            );
+            if !found.variance_by_site.is_empty() {
+                let rows: Vec<Vec<String>> =
+                    found.variance_by_site.iter().map(|(name, v)| vec![name.clone(), format!("{v:.4}")]).collect();
+                text.push_str(&format!("\n{}", report::table(&["site", "variance of the gradient"], &rows)));
+            }
+            if let Some(tested) = &tested {
+                text.push_str(&report::claims(tested));
+            }
+            for name in &biased {
+                text.push_str(&format!("\n`{name}` is declared biased\n"));
+            }
+            text
         },
         || {
             let gradient: serde_json::Map<_, _> =
@@ -194,11 +218,21 @@ pub fn grad(arguments: &Grad, output: &Output) -> Exit {
                 "samples": found.samples,
                 "exact": found.exact,
                 "gradient": gradient,
+                "variance_by_site": found
+                    .variance_by_site
+                    .iter()
+                    .map(|(name, v)| (name.clone(), json!(v)))
+                    .collect::<serde_json::Map<_, _>>(),
+                "biased": biased,
+                "test": tested.as_ref().map(report::claims_json),
                 "inspected": inspected,
             })
         },
     );
-    Exit::Fine
+    match &tested {
+        Some(tested) if !tested.passed() => Exit::Wrong,
+        _ => Exit::Fine,
+    }
 }
 
 pub fn eval(arguments: &Eval, output: &Output) -> Exit {

@@ -1,5 +1,6 @@
 //! Results as text and as JSON, from plain values.
 
+use crate::driver::claims::TestReport;
 use crate::driver::fit::FitReport;
 use crate::inference::summary::{Estimate, QuantitySummary};
 use crate::inference::verdict::FitStatus;
@@ -232,4 +233,39 @@ mod tests {
         };
         assert_eq!(nested(&[2, 2], &mut leaf), json!([[1, 2], [3, 4]]));
     }
+}
+
+/// Results of a test of unbiasedness.
+pub fn claims(tested: &TestReport) -> String {
+    let rows: Vec<Vec<String>> = tested
+        .rows
+        .iter()
+        .map(|r| {
+            vec![
+                r.name.clone(),
+                format!("{:.5}", r.found),
+                format!("{:.5}", r.expected),
+                format!("{:.3}", r.p),
+                format!("{:.2e}", r.detectable),
+                if r.rejected { "biased".to_owned() } else { "fine".to_owned() },
+            ]
+        })
+        .collect();
+    let head = ["unconstrained", "by strategies", "by differences", "p", "detectable bias", ""];
+    format!("\nagainst differences of plain runs, {} samples\n\n{}", tested.samples, table(&head, &rows))
+}
+
+/// The same for programs.
+pub fn claims_json(tested: &TestReport) -> Value {
+    let rows: Vec<Value> = tested
+        .rows
+        .iter()
+        .map(|r| {
+            json!({
+                "name": r.name, "found": r.found, "expected": r.expected, "p": r.p,
+                "detectable_bias": r.detectable, "rejected": r.rejected,
+            })
+        })
+        .collect();
+    json!({ "samples": tested.samples, "passed": tested.passed(), "rows": rows })
 }

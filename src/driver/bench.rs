@@ -68,7 +68,8 @@ pub fn run(
     let names: Vec<String> = param_shapes(&program).into_iter().map(|p| p.0).collect();
     let mut params = initial(&session, &names)?;
     let mut out = vec![0.0; step.output_len()];
-    step.step(&params, &[], &[], Stream { seed: 0, step: 0 }, &mut out);
+    let memory = super::model::memory(&session, &program, Space::Unconstrained)?;
+    step.step(&params, &memory.tuned, &memory.state, Stream { seed: 0, step: 0 }, &mut out);
     report.first_gradient_ms = ms(started);
     let n = params.len();
     let sign = if line.minimize { -1.0 } else { 1.0 };
@@ -77,7 +78,7 @@ pub fn run(
     let mut block = |count: usize| {
         let begin = Instant::now();
         for _ in 0..count {
-            step.step(&params, &[], &[], Stream { seed: 0, step: at }, &mut out);
+            step.step(&params, &memory.tuned, &memory.state, Stream { seed: 0, step: at }, &mut out);
             at = at.wrapping_add(1);
             let gradient = &mut out[1..=n];
             if sign < 0.0 {

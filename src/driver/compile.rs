@@ -37,12 +37,17 @@ pub fn region_gradient(program: &mut Program, block: &Block, wrt: &[Var]) -> Res
 /// With the gradient in parameters, not yet optimised after differentiation.
 pub fn gradient(derived: Program) -> Result<Program, Vec<Diagnostic>> {
     let before = opt::before_ad(derived);
-    ad::reverse(&before, Role::Param).map_err(|e| {
+    let refused = |e: ad::AdError| {
         vec![
             Diagnostic::bare("E0313", format!("the objective cannot be differentiated: {e}"))
                 .note("an operation without derivative is reached by a parameter"),
         ]
-    })
+    };
+    let program = ad::reverse(&before, Role::Param).map_err(refused)?;
+    match program.outputs.iter().position(|n| n == estimate::LEARN) {
+        Some(learn) => ad::reverse_output(&program, learn, Role::Tuned).map_err(refused),
+        None => Ok(program),
+    }
 }
 
 /// Value and gradient, ready to be lowered.

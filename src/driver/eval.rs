@@ -42,6 +42,7 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &EvalOptions) -> 
     let params = declared_values(session, &param_shapes(&program), &options.settings)?;
     let data = session.data_of(&program);
     let mut run = compile::executable(&program, &data, options.backend).map_err(|d| session.refuse(d))?;
+    let memory = super::model::memory(session, &program, Space::Constrained)?;
     let exact = !compile::is_random(&program);
     let samples = if exact { 1 } else { options.samples.max(1) };
     let n = run.output_len();
@@ -50,7 +51,7 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &EvalOptions) -> 
     let mut squares = vec![0.0; n];
     for step in 0..samples {
         let stream = Stream { seed: options.seed, step: u32::try_from(step).unwrap_or(u32::MAX) };
-        let status = run.step(&params, &[], &[], stream, &mut out);
+        let status = run.step(&params, &memory.tuned, &memory.state, stream, &mut out);
         if let Status::Check(k) = status {
             let message = program.checks.get(k as usize).map_or("a check failed", |c| c.message.as_str());
             return Err(session.refuse_with("E0602", message));

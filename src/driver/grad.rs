@@ -3,7 +3,7 @@
 
 use super::Refusal;
 use super::compile::{self, Backend};
-use super::model::{initial, objective};
+use super::model::{initial, memory, objective};
 use super::session::{Session, param_shapes, scalar_names};
 use crate::diagnostic::Diagnostic;
 use crate::inference::gradient::gradient_estimate;
@@ -35,6 +35,8 @@ pub struct GradReport {
     pub inspected: Vec<(String, Inspected)>,
     /// The objective draws no random number: its value and gradient are exact.
     pub exact: bool,
+    /// The part of the gradient's variance that each address' own noise makes.
+    pub variance_by_site: Vec<(String, f64)>,
 }
 
 /// Values of an inspected expression over samples, loops and elements.
@@ -84,9 +86,10 @@ fn inspected<'a>(
     let mut run = compile::executable(&program, &data, options.backend).map_err(|d| session.refuse(d))?;
     let mut out = vec![0.0; run.output_len()];
     let mut found: Vec<(String, Inspected)> = Vec::new();
+    let memory = memory(session, &program, Space::Constrained)?;
     for step in 0..samples {
         let stream = Stream { seed: options.seed, step: u32::try_from(step).unwrap_or(u32::MAX) };
-        run.step(&params, &[], &[], stream, &mut out);
+        run.step(&params, &memory.tuned, &memory.state, stream, &mut out);
         let mut at = 0;
         for (name, &atom) in program.outputs.iter().zip(&program.step.results) {
             let len = program.atom_type(atom).size();
@@ -111,8 +114,9 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> 
     let samples = if exact { 1 } else { options.samples };
     let mut out = vec![0.0; run.output_len()];
     let n = params.len();
+    let memory = memory(session, &found.program, Space::Constrained)?;
     let estimate = gradient_estimate(n, samples, options.seed, |stream, gradient| {
-        let status = run.step(&params, &[], &[], stream, &mut out);
+        let status = run.step(&params, &memory.tuned, &memory.state, stream, &mut out);
         gradient.copy_from_slice(&out[1..=n]);
         (out[0], status)
     })
@@ -141,6 +145,19 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> 
                 .note(format!("sample {} with seed {} replays it", bad.stream.step, bad.stream.seed)),
         ])
     })?;
+    let variance_by_site = if exact || samples < 2 {
+        Vec::new()
+    } else {
+        super::variance::by_site(
+            session,
+            &found.derived,
+            &found.addresses,
+            &params,
+            &memory,
+            options.seed,
+            options.backend,
+        )?
+    };
     let fix = |e: Estimate| if exact { Estimate { mean: e.mean, mcse: 0.0 } } else { e };
     let names = found.params.iter().flat_map(|(name, shape)| scalar_names(name, shape));
     Ok(GradReport {
@@ -149,6 +166,7 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> 
         gradient: names.zip(estimate.gradient.into_iter().map(fix)).collect(),
         inspected: inspected(session, expr, options, samples)?,
         exact,
+        variance_by_site,
     })
 }
 

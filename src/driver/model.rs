@@ -6,7 +6,7 @@ use super::compile::{self, Backend};
 use super::session::{Pair, Session, param_shapes, scalar_names};
 use crate::diagnostic::Diagnostic;
 use crate::inference::bound::{Bound, ParamBlock, ParamRole, QuantityName};
-use crate::ir::core::Program;
+use crate::ir::core::{Program, Role};
 use crate::runtime::executable::{Array, Executable, Status, Stream, Values};
 use crate::specialize::machine::Space;
 use crate::specialize::programs::{self, Options};
@@ -20,6 +20,7 @@ const BATCH: usize = 1000;
 pub struct Model {
     blocks: Vec<ParamBlock>,
     initial: Vec<f64>,
+    memory: Memory,
     objective: Box<dyn Executable>,
     /// -1 to minimise.
     sign: f64,
@@ -42,9 +43,56 @@ struct Drawing {
     arrays: Vec<(usize, usize)>,
 }
 
+/// Tuned parameters and states at their first values.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    pub tuned: Vec<f64>,
+    pub state: Vec<f64>,
+}
+
+/// First values of what a program remembers and tunes: declared by its strategies, or by items of the file.
+pub fn memory(session: &Session<'_>, program: &Program, space: Space) -> Result<Memory, Refusal> {
+    let mut memory = Memory::default();
+    for input in &program.inputs {
+        let into = match input.role {
+            Role::Tuned => &mut memory.tuned,
+            Role::State => &mut memory.state,
+            Role::Param | Role::Data => continue,
+        };
+        if let Some((_, values)) = program.initial.iter().find(|(v, _)| *v == input.var) {
+            into.extend(values);
+            continue;
+        }
+        if input.role == Role::State {
+            into.extend(vec![0.0; program.ty(input.var).size()]);
+            continue;
+        }
+        let name = [input.name.clone()];
+        let free = initial(session, &name)?;
+        into.extend(match space {
+            Space::Unconstrained => free,
+            Space::Constrained => {
+                let made = programs::constrained_params(&session.bound, &name).map_err(|d| session.refuse(d))?;
+                let data = session.data_of(&made);
+                let mut run = compile::executable(&made, &data, Backend::Interpreter).map_err(|d| session.refuse(d))?;
+                let mut out = vec![0.0; run.output_len()];
+                let params: &[f64] = if run.param_len() == 0 { &[] } else { &free };
+                let tuned: &[f64] = if run.tuned_len() == 0 { &[] } else { &free };
+                run.step(params, tuned, &[], Stream { seed: 0, step: 0 }, &mut out);
+                out
+            }
+        });
+    }
+    Ok(memory)
+}
+
 /// What a fit line becomes before it is compiled: kept for timing and printing.
 pub struct Objective {
     pub program: Program,
+    /// Before it is differentiated.
+    pub derived: Program,
+    /// Addresses of its sites by the number of their draws.
+    pub addresses: std::collections::BTreeMap<u32, String>,
     pub params: Vec<(String, Vec<usize>)>,
 }
 
@@ -66,10 +114,11 @@ pub fn objective<'a>(
 ) -> Result<Objective, Refusal> {
     let options = Options { space, particles, params: names.to_vec() };
     let sited = programs::objective(&session.bound, expr, &options).map_err(|d| session.refuse(d))?;
+    let addresses = super::variance::addresses(&sited);
     let derived = compile::derived(sited).map_err(|d| session.refuse(d))?;
-    let program = compile::with_gradient(derived).map_err(|d| session.refuse(d))?;
+    let program = compile::with_gradient(derived.clone()).map_err(|d| session.refuse(d))?;
     let params = param_shapes(&program);
-    Ok(Objective { program, params })
+    Ok(Objective { program, derived, addresses, params })
 }
 
 impl Model {
@@ -128,9 +177,11 @@ impl Model {
             None => None,
         };
         let outputs = vec![0.0; objective.output_len()];
+        let memory = memory(session, &found.program, Space::Unconstrained)?;
         Ok(Model {
             blocks,
             initial,
+            memory,
             objective,
             sign: if line.minimize { -1.0 } else { 1.0 },
             particles,
@@ -286,10 +337,10 @@ impl Bound for Model {
         &self.initial
     }
     fn initial_tuned(&self) -> &[f64] {
-        &[]
+        &self.memory.tuned
     }
     fn initial_state(&self) -> &[f64] {
-        &[]
+        &self.memory.state
     }
 
     fn step(
@@ -299,14 +350,19 @@ impl Bound for Model {
         state: &[f64],
         stream: Stream,
         gradient: &mut [f64],
-        _tuned_gradient: &mut [f64],
-        _next_state: &mut [f64],
+        tuned_gradient: &mut [f64],
+        next_state: &mut [f64],
     ) -> (f64, Status) {
         let status = self.objective.step(params, tuned, state, stream, &mut self.outputs);
         let n = gradient.len();
         for (g, &x) in gradient.iter_mut().zip(&self.outputs[1..=n]) {
             *g = self.sign * x;
         }
+        // Value and gradient, then what is learnt and its gradient, then next states.
+        let learnt = if tuned_gradient.is_empty() { n + 1 } else { n + 2 };
+        let remembered = learnt + tuned_gradient.len();
+        tuned_gradient.copy_from_slice(&self.outputs[learnt..remembered]);
+        next_state.copy_from_slice(&self.outputs[remembered..remembered + next_state.len()]);
         (self.sign * self.outputs[0], status)
     }
 

@@ -383,9 +383,10 @@ fn side(
         let mut run = compile::executable(&program, &data, place.options.backend).map_err(|d| session.refuse(d))?;
         let mut out = vec![0.0; run.output_len()];
         let n = point.len();
+        let memory = super::model::memory(session, &program, crate::specialize::machine::Space::Constrained)?;
         let samples = if exact { 1 } else { samples };
         let estimate = gradient_estimate(n, samples, seed, |stream, gradient| {
-            let status = run.step(point, &[], &[], stream, &mut out);
+            let status = run.step(point, &memory.tuned, &memory.state, stream, &mut out);
             gradient.copy_from_slice(out.get(1..=n).unwrap_or(&[]));
             (out[0], status)
         })

@@ -52,6 +52,26 @@ pub fn is_tainted(tainted: &HashSet<Var>, atom: Atom) -> bool {
     atom.var().is_some_and(|v| tainted.contains(&v))
 }
 
+/// Terms that depend on tainted variables, by value or by condition.
+pub fn tainted_terms(stmts: &[Stmt], tainted: &HashSet<Var>) -> HashSet<Atom> {
+    fn walk(stmts: &[Stmt], tainted: &HashSet<Var>, controlled: bool, found: &mut HashSet<Atom>) {
+        for stmt in stmts {
+            let controlled = controlled || matches!(stmt, Stmt::If(i) if is_tainted(tainted, i.condition));
+            if let Stmt::Term(a) = stmt
+                && (controlled || is_tainted(tainted, *a))
+            {
+                found.insert(*a);
+            }
+            for region in stmt.regions() {
+                walk(&region.stmts, tainted, controlled, found);
+            }
+        }
+    }
+    let mut found = HashSet::new();
+    walk(stmts, tainted, false, &mut found);
+    found
+}
+
 /// All variables that depend on `seeds`, by value, by index or by condition.
 pub fn taint(stmts: &[Stmt], seeds: HashSet<Var>) -> HashSet<Var> {
     let mut tainted = seeds;

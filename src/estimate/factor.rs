@@ -3,7 +3,7 @@
 
 use super::Deriver;
 use super::dependence::{At, Dependence};
-use crate::eliminate::tree::Around;
+use super::tree::Around;
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Collector, Prim, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;
@@ -45,7 +45,7 @@ impl<'a> Factor<'a> {
             } else if let [p] = up_to[..]
                 && !self.prefix.contains_key(&p)
             {
-                let sums = prefix_sums(d, out, array, &self.extents(), p);
+                let sums = running_sums(d, out, array, &self.extents(), p, false);
                 self.prefix.insert(p, sums);
             }
         }
@@ -164,11 +164,18 @@ impl<'a> Factor<'a> {
     }
 }
 
-/// Running sums of `array` along axis `p`.
-fn prefix_sums(d: &mut Deriver<'_>, out: &mut Vec<Stmt>, array: Atom, extents: &[usize], p: usize) -> Atom {
+/// Running sums of `array` along axis `p`, from the end if `reverse`.
+pub(super) fn running_sums(
+    d: &mut Deriver<'_>,
+    out: &mut Vec<Stmt>,
+    array: Atom,
+    extents: &[usize],
+    p: usize,
+    reverse: bool,
+) -> Atom {
     let mut builder = Builder::new(&mut d.program);
     let result = if extents.len() == 1 {
-        builder.array(Prim::CumSum { reverse: false }, &[array], Type { scalar: Scalar::Real, shape: extents.to_vec() })
+        builder.array(Prim::CumSum { reverse }, &[array], Type { scalar: Scalar::Real, shape: extents.to_vec() })
     } else {
         let others: Vec<usize> = (0..extents.len()).filter(|&q| q != p).collect();
         let outer: Vec<usize> = others.iter().map(|&q| extents[q]).collect();
@@ -181,7 +188,7 @@ fn prefix_sums(d: &mut Deriver<'_>, out: &mut Vec<Stmt>, array: Atom, extents: &
                     .collect();
                 vec![b.read(array, &index)]
             })[0];
-            vec![b.array(Prim::CumSum { reverse: false }, &[row], Type::array(Scalar::Real, [n]))]
+            vec![b.array(Prim::CumSum { reverse }, &[row], Type::array(Scalar::Real, [n]))]
         })[0];
         // Back to the loops' own order of axes.
         builder.for_(extents, vec![Collector::Collect], |b, at| {

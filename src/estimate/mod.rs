@@ -6,29 +6,45 @@
 //! * **one shot** ([`oneshot`]): exactly one primal call, with coefficient 1: the sample is replaced by the value in
 //!   place (the whole continuation is then evaluated there), and each dependent term `t` gets companions
 //!   `stop(t) · coefficient`;
-//! * **several primal calls**: the sites are eliminated from the terms that read them
-//!   ([`crate::eliminate`], in which an expectation is a sum weighed by the coefficients of the calls).
+//! * **several primal calls** ([`distribute`]): each dependent term becomes its expectation over the elements it reads,
+//!   with tables of marginals for chains and trees ([`marginal`]).
 //!
 //! Before: `x = sample#3 bernoulli(p) by enum; term f(x)`. After: `term Σ_v prob(p, v) · f(v)`.
 //!
 //! Invariants: counters of draws are copied, never changed; a term that is added has the same mean whether or not the
 //! others are there; nothing is moved out of a term.
 
+pub mod definitions;
+mod delegate;
 pub mod dependence;
+pub mod distribute;
+pub mod elements;
 pub mod factor;
+pub mod fresh;
+pub mod marginal;
+mod memory;
 pub mod oneshot;
+pub mod pull;
+mod results;
+mod tasks;
+pub mod tree;
+pub mod values;
 
 #[cfg(test)]
 mod tests;
 
 use crate::diagnostic::Diagnostic;
-use crate::eliminate::fresh::shoots;
-use crate::eliminate::region::expectation;
-use crate::eliminate::variable::Variable;
-use crate::eliminate::{terms, tree};
-use crate::ir::core::{Atom, Block, Prim, Program, Sample, Stmt, Var};
+use crate::ir::core::{Atom, Block, Program, Role, Sample, Stmt, Var};
 use crate::specialize::sites::{Sites, StrategyForm};
 use std::collections::HashSet;
+
+/// The most assignments a single term may be evaluated at jointly.
+pub const JOINT_LIMIT: usize = 4096;
+/// The most entries of a table of one elimination step.
+pub const TABLE_LIMIT: usize = 1 << 20;
+
+/// Name of the output that tuned parameters minimise.
+pub const LEARN: &str = "learn";
 
 /// State of one derivation.
 pub(crate) struct Deriver<'a> {
@@ -36,6 +52,8 @@ pub(crate) struct Deriver<'a> {
     pub sites: &'a mut dyn Sites,
     /// Terms whose value is identically zero (they carry derivatives only).
     pub zero_terms: HashSet<Var>,
+    /// What sites remember and learn.
+    pub remembered: Vec<memory::Remembered>,
 }
 
 /// A site whose strategy has been evaluated.
@@ -47,16 +65,25 @@ pub(crate) struct Site {
 
 /// Eliminates every site of `program`. The result's first output is the value of the objective: the sum of all terms.
 pub fn derive(program: Program, sites: &mut dyn Sites) -> Result<Program, Vec<Diagnostic>> {
-    let mut d = Deriver { program, sites, zero_terms: HashSet::new() };
+    let mut d = Deriver { program, sites, zero_terms: HashSet::new(), remembered: Vec::new() };
     let step = std::mem::take(&mut d.program.step);
     let stmts = d.region(step.stmts).map_err(|e| vec![e])?;
-    let (stmts, total) = d.total(stmts, &|_, _| true);
+    let (mut stmts, total) = d.total(stmts, &|_, _| true);
+    let (learn, next) = d.memories(&mut stmts).map_err(|e| vec![e])?;
     let mut results = vec![total];
     results.extend(step.results);
-    d.program.step = Block { stmts, results };
-    if d.program.outputs.len() < d.program.step.results.len() {
+    if d.program.outputs.len() < results.len() {
         d.program.outputs.insert(0, "value".to_owned());
     }
+    if d.program.inputs_of(Role::Tuned).next().is_some() {
+        results.push(learn);
+        d.program.outputs.push(LEARN.to_owned());
+    }
+    for (name, atom) in next {
+        results.push(atom);
+        d.program.outputs.push(name);
+    }
+    d.program.step = Block { stmts, results };
     Ok(d.program)
 }
 
@@ -70,44 +97,18 @@ impl Deriver<'_> {
         }
         let (one_shot, mut several): (Vec<Site>, Vec<Site>) =
             sites.into_iter().partition(|s| oneshot::is_one_shot(&s.form));
+        // What a site remembers is made of values of its terms: where these are sums over other sites' values, so is it.
+        let values = |sites: &[Site]| sites.iter().flat_map(|s| s.sample.results.iter().copied()).collect();
+        let summed = tree::tainted_terms(&stmts, &tree::taint(&stmts, values(&several)));
+        let (joint, one_shot): (Vec<Site>, Vec<Site>) = one_shot.into_iter().partition(|s| {
+            !s.form.after.is_empty()
+                && !tree::has_samples(&s.form.stmts)
+                && !tree::tainted_terms(&stmts, &tree::taint(&stmts, values(std::slice::from_ref(s))))
+                    .is_disjoint(&summed)
+        });
+        several.extend(joint);
         let stmts = self.eliminate_one_shot(stmts, one_shot, &mut several)?;
         self.eliminate_several(stmts, several)
-    }
-
-    /// Sites with several primal calls, all at once.
-    fn eliminate_several(&mut self, mut stmts: Vec<Stmt>, sites: Vec<Site>) -> Result<Vec<Stmt>, Diagnostic> {
-        if sites.is_empty() {
-            return Ok(stmts);
-        }
-        let mut variables = Vec::new();
-        let mut constants = Vec::new();
-        for site in sites {
-            let Some(path) = tree::find(&stmts, site.sample.results[0]) else { continue };
-            // What a support holds does not depend on the conditions that the site stands under.
-            let (fixed, mut new): (Vec<Stmt>, Vec<Stmt>) = site
-                .form
-                .stmts
-                .iter()
-                .cloned()
-                .partition(|s| matches!(s, Stmt::Array { prim: Prim::Const { .. }, .. }));
-            constants.extend(fixed);
-            if site.form.constant != Atom::Real(0.0) {
-                new.push(Stmt::Term(site.form.constant));
-            }
-            let at = path.last().map_or(0, |p| p.0);
-            oneshot::region_at(&mut stmts, &path).splice(at..at, new);
-            let about = self.sites.describe(site.sample.entry);
-            variables.push(Variable {
-                types: site.sample.results.iter().map(|&r| self.program.ty(r).clone()).collect(),
-                results: site.sample.results,
-                shoots: site.form.calls.iter().any(|c| shoots(&site.form.stmts, c)),
-                calls: site.form.calls,
-                address: about.address,
-                span: about.span,
-            });
-        }
-        stmts.splice(0..0, constants);
-        expectation(&mut self.program, stmts, &variables).map_err(|d| *d)
     }
 
     /// Regions on their own: a `for`, `loop` or `if` none of whose results depends on what is sampled inside.
@@ -134,15 +135,11 @@ impl Deriver<'_> {
         let mut sites = Vec::new();
         for sample in samples {
             let form = self.sites.strategy(&mut self.program, &sample)?;
-            if !form.next.is_empty() {
-                let about = self.sites.describe(sample.entry);
-                return Err(Diagnostic::error(
-                    "E0290",
-                    about.span,
-                    format!("strategy `{}` keeps state, which is not supported yet", about.strategy),
-                ));
+            let mut site = Site { sample, form };
+            if !oneshot::is_one_shot(&site.form) {
+                self.inline_delegated(&mut site)?;
             }
-            sites.push(Site { sample, form });
+            sites.push(site);
         }
         Ok(sites)
     }
@@ -150,12 +147,20 @@ impl Deriver<'_> {
     /// The sum of the terms that `keep` accepts (given the term and whether its value is known to be zero), and the
     /// statements without any term.
     pub(crate) fn total(&mut self, stmts: Vec<Stmt>, keep: &dyn Fn(Atom, bool) -> bool) -> (Vec<Stmt>, Atom) {
-        let zero = &self.zero_terms;
-        terms::total(&mut self.program, stmts, &|a| keep(a, a.var().is_some_and(|v| zero.contains(&v))))
+        let (mut stmts, parts) = self.sum_terms(stmts, keep);
+        let total = self.add_all(&mut stmts, parts);
+        (stmts, total)
     }
 
     pub(crate) fn add_all(&mut self, stmts: &mut Vec<Stmt>, parts: Vec<Atom>) -> Atom {
-        terms::add_all(&mut self.program, stmts, parts)
+        let mut total: Option<Atom> = None;
+        for part in parts {
+            total = Some(match total {
+                None => part,
+                Some(sum) => self.emit(stmts, crate::ir::op::Op::Add, &[sum, part]),
+            });
+        }
+        total.unwrap_or(Atom::Real(0.0))
     }
 
     /// Adds one operation to `stmts`.
@@ -164,5 +169,71 @@ impl Deriver<'_> {
         let result = builder.op(op, args);
         stmts.append(&mut builder.stmts);
         result
+    }
+
+    fn sum_terms(&mut self, stmts: Vec<Stmt>, keep: &dyn Fn(Atom, bool) -> bool) -> (Vec<Stmt>, Vec<Atom>) {
+        use crate::ir::core::{Collector, Type};
+        let mut out = Vec::with_capacity(stmts.len());
+        let mut parts = Vec::new();
+        for mut stmt in stmts {
+            match &mut stmt {
+                Stmt::Term(a) => {
+                    let zero = a.var().is_some_and(|v| self.zero_terms.contains(&v));
+                    if keep(*a, zero) {
+                        parts.push(*a);
+                    }
+                    continue;
+                }
+                Stmt::For(f) if tree::has_term(&f.body.stmts) => {
+                    let (body, inner) = self.sum_terms(std::mem::take(&mut f.body.stmts), keep);
+                    f.body.stmts = body;
+                    for part in inner {
+                        f.body.results.push(part);
+                        f.collectors.push(Collector::Sum { keep: Vec::new() });
+                        let result = self.program.new_var(Type::REAL, None);
+                        f.results.push(result);
+                        parts.push(result.into());
+                    }
+                }
+                Stmt::Loop(l) if tree::has_term(&l.body.stmts) => {
+                    let (body, inner) = self.sum_terms(std::mem::take(&mut l.body.stmts), keep);
+                    l.body.stmts = body;
+                    for part in inner {
+                        l.body.results.push(part);
+                        l.collectors.push(Collector::Sum { keep: Vec::new() });
+                        let result = self.program.new_var(Type::REAL, None);
+                        l.results.push(result);
+                        parts.push(result.into());
+                    }
+                }
+                Stmt::If(i) if tree::has_term(&i.then.stmts) || tree::has_term(&i.otherwise.stmts) => {
+                    let mut sums = Vec::new();
+                    for block in [&mut i.then, &mut i.otherwise] {
+                        let (mut body, inner) = self.sum_terms(std::mem::take(&mut block.stmts), keep);
+                        let sum = self.add_all(&mut body, inner);
+                        block.stmts = body;
+                        sums.push(sum);
+                    }
+                    if sums.iter().any(|&s| s != Atom::Real(0.0)) {
+                        i.then.results.push(sums[0]);
+                        i.otherwise.results.push(sums[1]);
+                        let result = self.program.new_var(Type::REAL, None);
+                        i.results.push(result);
+                        parts.push(result.into());
+                    }
+                }
+                Stmt::Op { .. }
+                | Stmt::For(_)
+                | Stmt::Loop(_)
+                | Stmt::If(_)
+                | Stmt::Contract(_)
+                | Stmt::Array { .. }
+                | Stmt::Draw(_)
+                | Stmt::Check { .. }
+                | Stmt::Sample(_) => {}
+            }
+            out.push(stmt);
+        }
+        (out, parts)
     }
 }

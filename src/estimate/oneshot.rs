@@ -9,12 +9,13 @@
 
 use super::dependence::{Analysis, At, Dependence, disjoint};
 use super::factor::Factor;
+use super::memory::Keeper;
+use super::pull::{Overrides, Pull, Task};
+use super::tree::{self, Around};
 use super::{Deriver, Site};
 use crate::diagnostic::Diagnostic;
-use crate::eliminate::pull::{Overrides, Pull, Task, apply_export};
-use crate::eliminate::tree::{self, Around, find_term};
 use crate::ir::builder::Builder;
-use crate::ir::core::{Atom, Collector, For, Program, Sample, Stmt, Type, Var};
+use crate::ir::core::{Atom, Collector, For, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, copy_stmt, subst};
 use crate::specialize::sites::StrategyForm;
@@ -22,8 +23,11 @@ use std::collections::{HashMap, HashSet};
 
 /// Exactly one primal call, outside loops, with coefficient one.
 pub(crate) fn is_one_shot(form: &StrategyForm) -> bool {
-    let mut primal = form.calls.iter().filter(|c| c.primal.is_some());
-    matches!((primal.next(), primal.next()), (Some(c), None) if c.extents.is_empty() && c.primal == Some(Atom::Real(1.0)))
+    let mut primal = form.calls.iter().enumerate().filter(|(_, c)| c.primal.is_some());
+    let one = matches!((primal.next(), primal.next()), (Some((_, c)), None)
+        if c.extents.is_empty() && c.primal == Some(Atom::Real(1.0)));
+    // What it remembers must be made of results of the run itself.
+    one && form.results.iter().all(|&(k, _)| form.calls[k].primal.is_some())
 }
 
 /// A site whose sample has been replaced, with companions still to be made.
@@ -49,11 +53,13 @@ impl Deriver<'_> {
         several: &mut Vec<Site>,
     ) -> Result<Vec<Stmt>, Diagnostic> {
         let mut replaced = Vec::new();
+        let mut keepers = Vec::new();
         let mut queue: std::collections::VecDeque<Site> = sites.into();
         while let Some(site) = queue.pop_front() {
             let Some(path) = tree::find(&stmts, first_result(&site)) else { continue };
             let delegated = tree::has_samples(&site.form.stmts);
             let new = if delegated { self.evaluate_strategies(&site.form.stmts)? } else { Vec::new() };
+            keepers.extend(Keeper::of(&site));
             let (done, known) = self.replace(&mut stmts, &path, site)?;
             replaced.extend(done);
             // Forms of sites further on were evaluated before, on the sample itself.
@@ -73,6 +79,10 @@ impl Deriver<'_> {
         tree::each_sample(&stmts, &mut |s| order.extend(s.results.first().copied()));
         several.sort_by_key(|s| order.iter().position(|&r| r == first_result(s)));
         let several: &[Site] = several;
+        for keeper in &keepers {
+            self.name_terms(&mut stmts, &mut HashSet::new());
+            self.remember(&mut stmts, keeper)?;
+        }
         for site in replaced.into_iter().rev() {
             for stopped in &site.stopped {
                 self.name_terms(&mut stmts, &mut HashSet::new());
@@ -108,7 +118,7 @@ impl Deriver<'_> {
             let args = (i != primal && call.args != base).then(|| call.args.clone());
             stopped.push(Stopped { args, extents: call.extents.clone(), coefficient });
         }
-        let values = if stopped.is_empty() {
+        let values = if stopped.is_empty() && form.after.is_empty() {
             known = sample.results.iter().copied().zip(base.iter().copied()).collect();
             // Everywhere below the top list, so that what enclosing statements yield is included.
             substitute(stmts, &known);
@@ -160,7 +170,7 @@ impl Deriver<'_> {
     }
 
     /// `result = value`, in an operation that the optimiser removes.
-    fn named_copy(&mut self, result: Var, value: Atom) -> Stmt {
+    pub(crate) fn named_copy(&mut self, result: Var, value: Atom) -> Stmt {
         let ty = self.program.ty(result).clone();
         if ty.is_scalar() {
             return Stmt::Op { result, op: Op::Select, args: vec![Atom::Bool(true), value, value] };
@@ -331,14 +341,11 @@ impl Deriver<'_> {
             let overrides =
                 Overrides { values: site.values.clone(), args: args.to_vec(), coefficient: stopped.coefficient.into() };
             let tasks: Vec<Task> = terms.iter().filter_map(|&(atom, _)| Task::of(&stmts, atom)).collect();
-            let sites = &mut *self.sites;
-            let mut redraw = |program: &mut Program, sample: &Sample| sites.plain_draw(program, sample);
-            let mut pull = Pull::overriding(&mut self.program, &stmts, overrides, tainted.clone(), &mut redraw);
+            let mut pull = Pull::overriding(self, &stmts, overrides, tainted.clone());
             let new = pull.run_overrides(tasks)?;
-            let (exports, zero_terms) = (pull.exports, pull.zero_terms);
-            self.zero_terms.extend(zero_terms);
+            let exports = pull.exports;
             for (var, result) in exports {
-                apply_export(&mut self.program, &mut stmts, var, result);
+                super::pull::apply_export(&mut self.program, &mut stmts, var, result);
             }
             stmts.extend(new);
             return Ok(stmts);
@@ -401,7 +408,7 @@ impl Deriver<'_> {
     }
 
     /// A read of a whole element (itself an array if `shape` is not empty).
-    fn read_whole(&mut self, out: &mut Vec<Stmt>, array: Atom, at: &[Atom], shape: &[usize]) -> Atom {
+    pub(crate) fn read_whole(&mut self, out: &mut Vec<Stmt>, array: Atom, at: &[Atom], shape: &[usize]) -> Atom {
         let mut builder = Builder::new(&mut self.program);
         let result = if shape.is_empty() {
             builder.read(array, at)
@@ -595,6 +602,22 @@ fn encloses(outer: &[(usize, usize)], inner: &[(usize, usize)]) -> bool {
     inner.len() > n && inner[..n] == outer[..n] && inner[n].0 > outer[n].0
 }
 
+/// Where `term atom` stands.
+pub(crate) fn find_term(stmts: &[Stmt], atom: Atom) -> Option<tree::Path> {
+    for (i, stmt) in stmts.iter().enumerate() {
+        if matches!(stmt, Stmt::Term(a) if *a == atom) {
+            return Some(vec![(i, 0)]);
+        }
+        for (r, region) in stmt.regions().into_iter().enumerate() {
+            if let Some(mut inner) = find_term(&region.stmts, atom) {
+                inner.insert(0, (i, r));
+                return Some(inner);
+            }
+        }
+    }
+    None
+}
+
 fn stmt_is_tainted(stmt: &Stmt, tainted: &HashSet<Var>) -> bool {
     let mut touched = false;
     stmt.each_atom(&mut |a| touched |= tree::is_tainted(tainted, a));
@@ -602,21 +625,21 @@ fn stmt_is_tainted(stmt: &Stmt, tainted: &HashSet<Var>) -> bool {
 }
 
 /// The same in what a strategy made of another site.
-fn substitute_form(form: &mut StrategyForm, map: &Substitution) {
+pub(crate) fn substitute_form(form: &mut StrategyForm, map: &Substitution) {
     let one = |a: &mut Atom| *a = subst(map, *a);
     substitute(&mut form.stmts, map);
     one(&mut form.constant);
     for call in &mut form.calls {
         call.args.iter_mut().chain(&mut call.primal).chain(&mut call.stopped).for_each(one);
     }
-    for next in &mut form.next {
-        one(&mut next.constant);
-        next.coefficients.iter_mut().flatten().for_each(one);
+    for after in &mut form.after {
+        substitute(&mut after.stmts, map);
+        one(&mut after.atom);
     }
 }
 
 /// Replaces operands in a list, in place.
-fn substitute(stmts: &mut [Stmt], map: &Substitution) {
+pub(crate) fn substitute(stmts: &mut [Stmt], map: &Substitution) {
     for stmt in stmts {
         substitute_stmt(stmt, map);
     }

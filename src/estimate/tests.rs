@@ -77,7 +77,14 @@ impl Sites for Flips {
             }
         };
         let stmts = b.stmts;
-        Ok(StrategyForm { stmts, constant: Atom::Real(0.0), calls, next: Vec::new() })
+        Ok(StrategyForm {
+            stmts,
+            constant: Atom::Real(0.0),
+            calls,
+            after: Vec::new(),
+            results: Vec::new(),
+            kept: Vec::new(),
+        })
     }
 
     fn plain_draw(&mut self, program: &mut Program, sample: &Sample) -> Result<(Vec<Stmt>, Vec<Atom>), Diagnostic> {
@@ -418,7 +425,7 @@ fn joint_limit() {
             Ok(_) => assert!(fine),
             Err(d) => {
                 assert!(!fine);
-                assert_eq!(d[0].code, "E0314");
+                assert_eq!(d[0].code, "E0310");
             }
         }
     }
@@ -429,8 +436,8 @@ fn joint_limit() {
 fn no_site_remains() {
     let derived = derive(chain(ENUM, 5), &mut Flips).unwrap();
     let mut samples = 0;
-    crate::eliminate::tree::each_sample(&derived.step.stmts, &mut |_| samples += 1);
+    super::tree::each_sample(&derived.step.stmts, &mut |_| samples += 1);
     assert_eq!(samples, 0);
-    assert!(!crate::eliminate::tree::has_term(&derived.step.stmts));
+    assert!(!super::tree::has_term(&derived.step.stmts));
     let _: Option<Var> = derived.step.results[0].var();
 }

@@ -345,6 +345,8 @@ pub struct Program {
     pub step: Block,
     pub outputs: Vec<String>,
     pub checks: Vec<CheckInfo>,
+    /// First values of states and tuned parameters that a strategy declares, row-major, by input.
+    pub initial: Vec<(Var, Vec<f64>)>,
 }
 
 impl Type {

@@ -68,7 +68,7 @@ impl<'a> Machine<'a> {
         }
         match &frame.mode {
             Mode::Density(trace) => frame.sampled.iter().any(|n| n == name) && trace.field(name).is_some(),
-            Mode::Simulate | Mode::Draw => {
+            Mode::Simulate | Mode::Draw | Mode::Path => {
                 frame.pieces.iter().any(|(k, _)| k.name == name) || frame.windows.iter().any(|w| w.name == name)
             }
         }

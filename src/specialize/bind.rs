@@ -278,7 +278,7 @@ fn evaluate(
 }
 
 /// Runs a program without parameters once.
-fn run(program: Program, data: &[Bound_], span: Span) -> Result<Vec<f64>, Diagnostic> {
+pub(super) fn run(program: Program, data: &[Bound_], span: Span) -> Result<Vec<f64>, Diagnostic> {
     let mut interpreter = Interpreter::new(Arc::new(program), data).map_err(|e| Diagnostic::error("E0390", span, e))?;
     let mut outputs = vec![0.0; interpreter.output_len()];
     let status = interpreter.step(&[], &[], &[], Stream { seed: 0, step: 0 }, &mut outputs);

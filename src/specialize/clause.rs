@@ -39,6 +39,8 @@ pub(super) struct Clause<'a> {
     /// Elements of an array that is gone through.
     pub over: Option<Value<'a>>,
     pub plate: Option<Rc<PlateSet>>,
+    /// Over a plate, whole or not: its elements are alike.
+    pub alike: bool,
     /// Addresses that the body samples.
     pub samples: Rc<[&'a str]>,
 }
@@ -68,7 +70,7 @@ impl<'a> Machine<'a> {
                 let a = self.range_end(from, env)?;
                 let b = self.range_end(to, env)?;
                 let extent = usize::try_from(b - a).unwrap_or(0);
-                Ok(Clause { name, from: a, extent, over: None, plate: None, samples })
+                Ok(Clause { name, from: a, extent, over: None, plate: None, alike: false, samples })
             }
             ForRange::In(e) => {
                 if let ExprKind::Call { callee, args } = &e.kind
@@ -82,20 +84,35 @@ impl<'a> Machine<'a> {
                 match self.expr(e, env)? {
                     Value::Range(a, b) => {
                         let extent = usize::try_from(b - a).unwrap_or(0);
-                        Ok(Clause { name, from: a, extent, over: None, plate: None, samples })
+                        let alike = self.names_plate(e, env);
+                        Ok(Clause { name, from: a, extent, over: None, plate: None, alike, samples })
                     }
                     Value::Plate(plate) => {
                         let (from, extent) = (plate.from, plate.take);
-                        Ok(Clause { name, from, extent, over: None, plate: Some(plate), samples })
+                        Ok(Clause { name, from, extent, over: None, plate: Some(plate), alike: true, samples })
                     }
                     Value::Array(array) => {
                         let extent = array.shape[0];
-                        Ok(Clause { name, from: 0, extent, over: Some(Value::Array(array)), plate: None, samples })
+                        Ok(Clause {
+                            name,
+                            from: 0,
+                            extent,
+                            over: Some(Value::Array(array)),
+                            plate: None,
+                            alike: false,
+                            samples,
+                        })
                     }
                     other => refuse(span, format!("a range or an array is gone through, this is {}", other.kind())),
                 }
             }
         }
+    }
+
+    fn names_plate(&self, e: &Expr, env: &Env<'a>) -> bool {
+        let ExprKind::Name(n) = &e.kind else { return false };
+        let item = self.checked.items.resolve(env.module, n).filter(|_| env.local(n).is_none());
+        item.is_some_and(|id| matches!(self.checked.items.item(id).kind, ItemKind::Plate { .. }))
     }
 
     /// A bound of a range; inside a loop whose index it depends on, that loop must be written out.
@@ -134,9 +151,9 @@ impl<'a> Machine<'a> {
                     return infinite("is infinite or depends on values that are not known when data are bound");
                 };
                 let extent = usize::try_from(b as i64 - a as i64 + 1).unwrap_or(0);
-                Ok(Clause { name, from: a as i64, extent, over: None, plate: None, samples })
+                Ok(Clause { name, from: a as i64, extent, over: None, plate: None, alike: false, samples })
             }
-            Support::Bool => Ok(Clause { name, from: 0, extent: 2, over: None, plate: None, samples }),
+            Support::Bool => Ok(Clause { name, from: 0, extent: 2, over: None, plate: None, alike: false, samples }),
             Support::Real { .. } | Support::Named(..) => infinite("is infinite"),
         }
     }

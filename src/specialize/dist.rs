@@ -3,9 +3,10 @@
 
 use super::array::Index;
 use super::call::{bijector_env, env_of};
+use super::generative::Mode;
 use super::machine::{Machine, R, refuse, unsupported};
 use super::types::{Support, TypeValue, shape_of};
-use super::value::{Bijector, Dist, Env, This, Value};
+use super::value::{Bijector, Dist, Env, Gen, GenForm, This, Value};
 use crate::base::source::Span;
 use crate::ir::core::{Atom, Collector, Scalar};
 use crate::ir::op::Op;
@@ -25,7 +26,66 @@ pub(super) struct Forward<'a> {
     result: Value<'a>,
 }
 
+/// The generative function that a distribution over traces is.
+pub(super) fn as_whole<'a>(dist: &Dist<'a>) -> Option<Rc<Gen<'a>>> {
+    dist.whole.map(|frozen| Rc::new(Gen { form: GenForm::Item { item: dist.item, args: dist.args.clone() }, frozen }))
+}
+
+/// A generative function as a distribution over its traces; `None`: one made of others.
+pub(super) fn whole<'a>(g: &Gen<'a>) -> Option<Rc<Dist<'a>>> {
+    let GenForm::Item { item, args } = &g.form else { return None };
+    Some(Rc::new(Dist {
+        item: *item,
+        args: args.clone(),
+        batched: vec![false; args.len()],
+        sizes: Vec::new(),
+        batch: Vec::new(),
+        whole: Some(g.frozen),
+    }))
+}
+
 impl<'a> Machine<'a> {
+    /// Types of a trace, as a plain draw has them.
+    fn trace_type(&mut self, dist: &Rc<Dist<'a>>) -> R<TypeValue<'a>> {
+        let Some(g) = as_whole(dist) else { return refuse(Span::default(), "not a generative function") };
+        let (sites, calls) = (self.next_site, self.drawing);
+        self.enter();
+        let run = self.run_gen(&g, Mode::Draw, Span::default());
+        self.leave();
+        (self.next_site, self.drawing) = (sites, calls);
+        let trace = run?.trace;
+        self.drawn_type(&trace)
+    }
+
+    fn drawn_type(&mut self, value: &Value<'a>) -> R<TypeValue<'a>> {
+        match value {
+            Value::Record(fields) => {
+                let fields: R<Vec<(String, TypeValue<'a>)>> =
+                    fields.iter().map(|(n, v)| Ok((n.clone(), self.drawn_type(v)?))).collect();
+                Ok(TypeValue::Record(fields?))
+            }
+            Value::Tuple(items) => {
+                let items: R<Vec<TypeValue<'a>>> = items.iter().map(|v| self.drawn_type(v)).collect();
+                Ok(TypeValue::Tuple(items?))
+            }
+            other => {
+                self.enter();
+                let atom = self.force(other, Span::default());
+                self.leave();
+                let atom = atom?;
+                let (fact, ty) = (self.fact(atom), self.program.atom_type(atom));
+                let int = |x: f64| x.is_finite().then(|| Value::int(x as i64));
+                let real = |x: f64| x.is_finite().then(|| Value::real(x));
+                let support = match ty.scalar {
+                    Scalar::Bool => Support::Bool,
+                    Scalar::Int => Support::Int { lower: int(fact.lower), upper: int(fact.upper) },
+                    Scalar::Real => Support::Real { lower: real(fact.lower), upper: real(fact.upper) },
+                };
+                Ok(TypeValue::Leaf(super::types::LeafType { scalar: ty.scalar, shape: ty.shape, support }))
+            }
+        }
+    }
+
     pub(super) fn make_dist(
         &mut self,
         item: ItemId,
@@ -55,7 +115,7 @@ impl<'a> Machine<'a> {
             }
             batched.push(true);
         }
-        let dist = Dist { item, args, batched, sizes, batch };
+        let dist = Dist { item, args, batched, sizes, batch, whole: None };
         self.check_arguments(&dist, params, span)?;
         Ok(Value::Dist(Rc::new(dist)))
     }
@@ -157,11 +217,14 @@ impl<'a> Machine<'a> {
             args.push((*name, value));
         }
         let batched = vec![false; args.len()];
-        Ok(Rc::new(Dist { item: dist.item, args, batched, sizes: dist.sizes.clone(), batch: Vec::new() }))
+        Ok(Rc::new(Dist { args, batched, batch: Vec::new(), ..(**dist).clone() }))
     }
 
     /// Type and support of one element.
     pub(super) fn event_type(&mut self, dist: &Rc<Dist<'a>>) -> R<TypeValue<'a>> {
+        if dist.whole.is_some() {
+            return self.trace_type(dist);
+        }
         let Some(item) = self.dist_item(dist.item) else {
             return refuse(Span::default(), "not a distribution");
         };
@@ -266,6 +329,9 @@ impl<'a> Machine<'a> {
 
     /// Log density at `x`, summed over a batch. With `skip_missing`, elements that are missing score nothing.
     pub(super) fn log_prob(&mut self, dist: &Rc<Dist<'a>>, x: &Value<'a>, skip_missing: bool, span: Span) -> R<Atom> {
+        if let Some(g) = as_whole(dist) {
+            return Ok(self.run_gen(&g, Mode::Density(x.clone()), span)?.score);
+        }
         let batch = self.batch_at(dist, x, span)?;
         if batch.is_empty() {
             return self.log_prob_element(dist, x, skip_missing, span);
@@ -432,6 +498,10 @@ impl<'a> Machine<'a> {
 
     /// A plain draw: free, so without derivative even where it is made by a `path`.
     pub(super) fn draw(&mut self, dist: &Rc<Dist<'a>>, span: Span) -> R<Value<'a>> {
+        if let Some(g) = as_whole(dist) {
+            let trace = self.run_gen(&g, Mode::Draw, span)?.trace;
+            return self.stop(&trace, span);
+        }
         let name = if self.member(dist, "draw").is_some() { "draw" } else { "path" };
         let value = self.drawn(dist, name, span)?;
         self.stop(&value, span)
@@ -439,6 +509,9 @@ impl<'a> Machine<'a> {
 
     /// A draw that is a smooth function of the arguments.
     pub(super) fn path(&mut self, dist: &Rc<Dist<'a>>, span: Span) -> R<Value<'a>> {
+        if let Some(g) = as_whole(dist) {
+            return Ok(self.run_gen(&g, Mode::Path, span)?.trace);
+        }
         self.drawn(dist, "path", span)
     }
 
@@ -573,7 +646,7 @@ impl<'a> Machine<'a> {
         Ok(result)
     }
 
-    fn learn_type(&mut self, value: &Value<'a>, ty: &TypeValue<'a>) {
+    pub(super) fn learn_type(&mut self, value: &Value<'a>, ty: &TypeValue<'a>) {
         match (value, ty) {
             (Value::Scalar(a), TypeValue::Leaf(leaf)) => self.learn_support(*a, &leaf.support),
             (Value::Array(array), TypeValue::Leaf(leaf)) => {

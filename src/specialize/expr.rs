@@ -90,8 +90,10 @@ impl<'a> Machine<'a> {
                 self.score(x);
                 Ok(())
             }
-            StmtKind::State { .. } | StmtKind::Next { .. } => unsupported(stmt.span, "memory of a strategy"),
-            StmtKind::Tune { .. } | StmtKind::Learn(_) => unsupported(stmt.span, "a tuned parameter"),
+            StmtKind::State { name, ty, init } => self.state_stmt(name, ty.as_ref(), init, env, stmt.span),
+            StmtKind::Tune { name, ty, init } => self.tune_stmt(name, ty.as_ref(), init, env, stmt.span),
+            StmtKind::Next { name, value } => self.next_stmt(name, value, env, stmt.span),
+            StmtKind::Learn(e) => self.learn_stmt(e, env, stmt.span),
             StmtKind::Assert { .. } => refuse(stmt.span, "`assert` stands in a `test` only"),
             StmtKind::Expr(e) => {
                 if let ExprKind::For { clauses, condition, body } = &e.kind {

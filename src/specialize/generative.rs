@@ -11,10 +11,10 @@ use super::types::{TypeValue, shape_of};
 use super::value::{Dist, Env, Gen, GenForm, Strategy, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::ir::core::{Atom, Block as CoreBlock, Collector, Sample, Stmt as CoreStmt, Type, Var};
+use crate::ir::core::{Atom, Block as CoreBlock, Collector, Sample, Scalar, Stmt as CoreStmt, Type, Var};
 use crate::ir::op::Op;
 use crate::specialize::sites::SiteDescription;
-use crate::syntax::tree::{Address, Block, Expr, ExprKind, ItemKind, NodeId, Stmt, TypeExpr};
+use crate::syntax::tree::{Address, Block, ContinuationKind, Expr, ExprKind, ItemKind, NodeId, Stmt, TypeExpr};
 use crate::types::generative::observed_address;
 use crate::types::program::{ItemId, ModuleId};
 use std::rc::Rc;
@@ -23,6 +23,8 @@ use std::rc::Rc;
 pub(super) enum Mode<'a> {
     Simulate,
     Draw,
+    /// Every site by its distribution's path.
+    Path,
     Density(Value<'a>),
 }
 
@@ -286,10 +288,10 @@ impl<'a> Machine<'a> {
             }
         }
         if let Some(g) = self.maybe_gen(&v, value.span)? {
-            if by.is_some() {
-                return unsupported(stmt.span, "a strategy for a whole generative function");
-            }
             let (mode, traced) = self.mode(stmt.span)?;
+            if by.is_some() && matches!(mode, Mode::Simulate) && self.sites_form == SiteForm::Keep {
+                return self.sample_whole(&g, stmt, address, &indices, traced, by, env);
+            }
             return self.sample_gen(&g, address, &indices, mode, traced, stmt.span);
         }
         let d = self.as_dist(&v, value.span)?;
@@ -341,12 +343,18 @@ impl<'a> Machine<'a> {
             return self.add_piece(n, &indices, x, stmt.span);
         }
         let strategy = self.strategy_call(stmt.id, by, env, stmt.span)?;
-        let plain = matches!(mode, Mode::Draw) || self.sites_form == SiteForm::Draw;
+        let plain = matches!(mode, Mode::Draw | Mode::Path) || self.sites_form == SiteForm::Draw;
         let mut site_type = None;
         if let Some(t) = ty {
             site_type = Some(self.eval_type(t, env)?);
         }
-        let site = Site { strategy: if plain { None } else { strategy }, address: written, span: stmt.span };
+        let site = Site {
+            strategy: if plain { None } else { strategy },
+            address: written,
+            indices: self.address_indices.iter().chain(&indices).copied().collect(),
+            path: matches!(mode, Mode::Path),
+            span: stmt.span,
+        };
         let d = self.widened(d, site_type.as_ref())?;
         let number = self.fresh_site();
         let (x, lp) = self.site(&d, &site, number, traced)?;
@@ -453,7 +461,11 @@ impl<'a> Machine<'a> {
             },
             predictive: self.frames.last().is_some_and(|f| f.predictive),
         };
-        let run = self.run_given(g, inner, given, span)?;
+        let before = self.address_indices.len();
+        self.address_indices.extend_from_slice(indices);
+        let run = self.run_given(g, inner, given, span);
+        self.address_indices.truncate(before);
+        let run = run?;
         self.score(run.score);
         match name {
             None => {
@@ -482,6 +494,64 @@ impl<'a> Machine<'a> {
                 // The name stands for what the child returns.
                 if !matches!(run.value, Value::Unit) {
                     self.add_piece(&super::address::returned(n), indices, run.value, span)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A generative function as one site over its traces.
+    #[expect(clippy::too_many_arguments, reason = "what a sample statement consists of")]
+    fn sample_whole(
+        &mut self,
+        g: &Rc<Gen<'a>>,
+        stmt: &'a Stmt,
+        address: &'a Address,
+        indices: &[Atom],
+        traced: bool,
+        by: Option<&'a Expr>,
+        env: &mut Env<'a>,
+    ) -> R<()> {
+        let span = stmt.span;
+        let site = Site {
+            strategy: self.strategy_call(stmt.id, by, env, span)?,
+            address: self.written(stmt, address),
+            indices: self.address_indices.iter().chain(indices).copied().collect(),
+            path: false,
+            span,
+        };
+        let Some(d) = super::dist::whole(g) else {
+            return unsupported(span, "a strategy for the whole of a function made of others");
+        };
+        let number = self.fresh_site();
+        let (trace, _) = self.site(&d, &site, number, false)?;
+        // Its density at what was sampled, and what it returns then.
+        let run = self.run_gen(g, Mode::Density(trace.clone()), span)?;
+        if traced {
+            self.score(run.score);
+        }
+        let name = match address {
+            Address::Named { name, .. } => Some(name.text.as_str()),
+            Address::Splice(_) => None,
+        };
+        match (name, &trace) {
+            (None, Value::Record(fields)) => {
+                for (n, v) in fields.iter() {
+                    if traced {
+                        self.add_piece(n, &[], v.clone(), span)?;
+                    } else {
+                        return unsupported(span, "`_ ~` in an `expect`");
+                    }
+                }
+                Ok(())
+            }
+            (None, _) => refuse(span, "a trace is a record"),
+            (Some(n), _) => {
+                if traced {
+                    self.add_piece(n, indices, trace, span)?;
+                }
+                if !matches!(run.value, Value::Unit) {
+                    env.bind(n, if indices.is_empty() { run.value } else { Value::Unit });
                 }
                 Ok(())
             }
@@ -616,9 +686,15 @@ impl<'a> Machine<'a> {
             _ if self.enumerating => self.emit_summed(dist, site, number)?,
             Some(call) => self.emit_sample(dist, call, site, number)?,
             None => {
-                let before = self.drawing.replace((number, 0));
-                let x = self.draw(dist, site.span);
-                self.drawing = before;
+                // Inside a strategy for the whole function the draws are that site's.
+                let own = self.drawing.is_none();
+                if own {
+                    self.drawing = Some((number, 0));
+                }
+                let x = if site.path { self.path(dist, site.span) } else { self.draw(dist, site.span) };
+                if own {
+                    self.drawing = None;
+                }
                 x?
             }
         };
@@ -629,6 +705,7 @@ impl<'a> Machine<'a> {
     fn log_prob_own(&mut self, dist: &Rc<Dist<'a>>, x: &Value<'a>, span: Span) -> R<Atom> {
         // A point mass has none; the checker has seen to it that nothing reads it.
         if self.member(dist, "log_prob").is_none() {
+            self.point = true;
             return Ok(Atom::Real(f64::NAN));
         }
         self.log_prob(dist, x, false, span)
@@ -643,9 +720,15 @@ impl<'a> Machine<'a> {
     ) -> R<Value<'a>> {
         let strategy = self.resolve_strategy(dist, call)?;
         let event = self.event_type(dist)?;
+        let relaxed = strategy.item.kind == ContinuationKind::Relaxed;
         let template = self.template(&event);
+        // A relaxed value lies anywhere in the hull of the support.
+        let template = if relaxed { self.on_hull(&template)? } else { template };
         let mut types: Vec<Type> = Vec::new();
         leaf_types(&event, &mut types);
+        if relaxed {
+            types.iter_mut().for_each(|t| t.scalar = Scalar::Real);
+        }
         let mut vars: Vec<Var> = Vec::new();
         Value::Dist(dist.clone()).vars(&mut vars);
         for (_, v) in &strategy.args {
@@ -667,6 +750,7 @@ impl<'a> Machine<'a> {
             own,
             types,
             vars: vars.clone(),
+            kept: self.memory_loops(&site.indices),
             description: SiteDescription {
                 address: site.address.clone(),
                 strategy: call.name.to_owned(),
@@ -678,19 +762,33 @@ impl<'a> Machine<'a> {
         let atoms: Vec<Atom> = results.iter().map(|&v| v.into()).collect();
         self.stmts.push(CoreStmt::Sample(Sample { results, site: number, entry, args, index }));
         let value = self.rebuild(&template, &mut atoms.into_iter());
-        if let TypeValue::Leaf(leaf) = &event {
-            match &value {
-                Value::Scalar(a) => self.learn_support(*a, &leaf.support),
-                Value::Array(array) => {
-                    if let super::value::Repr::Core(a) = &array.repr {
-                        self.learn_support(*a, &leaf.support);
-                    }
-                }
-                _ => {}
-            }
-        }
+        self.learn_type(&value, &event);
         debug_assert!(shape_of(&value).len() == event.rank() || !matches!(event, TypeValue::Leaf(_)));
         Ok(value)
+    }
+
+    fn on_hull(&mut self, v: &Value<'a>) -> R<Value<'a>> {
+        Ok(match v {
+            Value::Tuple(items) => {
+                let items: R<Vec<Value<'a>>> = items.iter().map(|v| self.on_hull(v)).collect();
+                Value::Tuple(items?.into())
+            }
+            Value::Record(fields) => {
+                let fields: R<Vec<(String, Value<'a>)>> =
+                    fields.iter().map(|(n, v)| Ok((n.clone(), self.on_hull(v)?))).collect();
+                Value::record(fields?)
+            }
+            other => self.with_scalar(other, Scalar::Real)?,
+        })
+    }
+
+    /// Positions of the loops around that index an address, but for those over plates.
+    fn memory_loops(&self, indices: &[Atom]) -> Vec<usize> {
+        let bases: Vec<Var> = indices.iter().filter_map(|&a| self.affine(a).0).collect();
+        let plate = |v: Var| self.open.iter().any(|o| o.index == v && o.alike);
+        (0..self.loops.len())
+            .filter(|&p| self.loops[p].0.var().is_some_and(|v| bases.contains(&v) && !plate(v)))
+            .collect()
     }
 
     /// The strategy item: the distribution's own before those in scope.
@@ -736,6 +834,10 @@ pub(super) struct Site<'a> {
     /// `None`: a plain draw.
     pub strategy: Option<StrategyCall<'a>>,
     pub address: String,
+    /// Indices of the address, those of enclosing children first.
+    pub indices: Vec<Atom>,
+    /// Without a strategy: by the distribution's path.
+    pub path: bool,
     pub span: Span,
 }
 

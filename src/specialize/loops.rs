@@ -279,7 +279,8 @@ impl<'a> Machine<'a> {
         for (clause, &(var, _)) in clauses.iter().zip(indices) {
             let frame = self.frames.last().map_or(0, |f| f.id);
             let (from, samples, plate) = (clause.from, clause.samples.clone(), clause.plate.is_some());
-            self.open.push(OpenLoop { index: var, from, frame, samples, plate });
+            let alike = clause.alike;
+            self.open.push(OpenLoop { index: var, from, frame, samples, plate, alike });
             let value = self.loop_value(clause, var.into(), span)?;
             env.bind(clause.name, value);
         }

@@ -6,6 +6,7 @@
 use super::clause::PlateSet;
 use super::generative::Frame;
 use super::gradient::Gradient;
+use super::memory::Memory;
 use super::sites::SiteDescription;
 use super::strategy::{CallRecord, Current, SiteEntry};
 use super::types::TypeValue;
@@ -155,6 +156,8 @@ pub(super) struct OpenLoop<'a> {
     pub samples: Rc<[&'a str]>,
     /// It goes through the rows of a subsampled plate.
     pub plate: bool,
+    /// It goes through a plate, whole or not: its elements are alike.
+    pub alike: bool,
 }
 
 pub(super) struct Machine<'a> {
@@ -205,6 +208,10 @@ pub(super) struct Machine<'a> {
     pub depth_of_calls: usize,
     /// Form of the site's value, inside its strategy.
     pub current: Option<Current<'a>>,
+    /// Indices of the addresses of the children under evaluation.
+    pub address_indices: Vec<Atom>,
+    /// What that strategy keeps and learns.
+    pub memory: Memory<'a>,
     /// Whether its continuation detaches its argument (`k: free`).
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
@@ -222,6 +229,8 @@ pub(super) struct Machine<'a> {
     pub initialising: Option<Vec<ItemId>>,
     /// `inspect`ed so far, in a program made for that.
     pub inspected: Option<Vec<(String, Var)>>,
+    /// A distribution without a density has been sampled: the score of its function is not a number.
+    pub point: bool,
 }
 
 /// Draws of one site are numbered below this.
@@ -261,6 +270,8 @@ impl<'a> Machine<'a> {
             local_addresses: Vec::new(),
             depth_of_calls: 0,
             current: None,
+            address_indices: Vec::new(),
+            memory: Memory::default(),
             detaches: false,
             hoists: true,
             enumerating: false,
@@ -269,6 +280,7 @@ impl<'a> Machine<'a> {
             want: None,
             initialising: None,
             inspected: None,
+            point: false,
         }
     }
 

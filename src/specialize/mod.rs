@@ -23,6 +23,7 @@ pub mod gradient;
 mod inspect;
 mod loops;
 pub mod machine;
+mod memory;
 mod native;
 mod param;
 mod particles;

@@ -4,7 +4,7 @@
 use super::array::Index;
 use super::call::Argument;
 use super::generative::Mode;
-use super::machine::{Machine, R, refuse, unsupported};
+use super::machine::{Machine, R, refuse};
 use super::value::{Array, Env, Known, Repr, Value};
 use crate::base::source::Span;
 use crate::ir::core::{Atom, Collector, Noise, Prim, Scalar, Type};

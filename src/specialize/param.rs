@@ -2,7 +2,7 @@
 //! support (the library's `support … by …` declarations).
 
 use super::array::Index;
-use super::machine::{Fact, Machine, R, Space, UNKNOWN, refuse, unsupported};
+use super::machine::{Fact, Machine, R, Space, UNKNOWN, refuse};
 use super::types::{LeafType, Support, TypeValue, named_support_rank};
 use super::value::{Env, Value};
 use crate::base::source::Span;
@@ -105,37 +105,39 @@ impl<'a> Machine<'a> {
         let ItemKind::Param { name, ty, tuned, .. } = &self.checked.items.item(id).kind else {
             return refuse(Span::default(), "not a parameter");
         };
-        if *tuned {
-            return unsupported(name.span, "a tuned parameter");
-        }
+        let role = if *tuned { Role::Tuned } else { Role::Param };
         let env = Env::new(self.checked.items.module_of(id), 0);
         let value = self.in_prologue(|m| {
             let ty = m.eval_type(ty, &env)?;
-            m.param_value(&name.text, &ty, name.span)
+            m.param_value(role, &name.text, &ty, name.span)
         })?;
         self.params.insert(id, value.clone());
         Ok(value)
     }
 
-    fn param_value(&mut self, name: &str, ty: &TypeValue<'a>, span: Span) -> R<Value<'a>> {
+    fn param_value(&mut self, role: Role, name: &str, ty: &TypeValue<'a>, span: Span) -> R<Value<'a>> {
         match ty {
             TypeValue::Record(fields) => {
                 let fields: R<Vec<(String, Value<'a>)>> = fields
                     .iter()
-                    .map(|(n, t)| Ok((n.clone(), self.param_value(&format!("{name}.{n}"), t, span)?)))
+                    .map(|(n, t)| Ok((n.clone(), self.param_value(role, &format!("{name}.{n}"), t, span)?)))
                     .collect();
                 Ok(Value::record(fields?))
             }
             TypeValue::Tuple(items) => {
-                let items: R<Vec<Value<'a>>> =
-                    items.iter().enumerate().map(|(k, t)| self.param_value(&format!("{name}.{k}"), t, span)).collect();
+                let items: R<Vec<Value<'a>>> = items
+                    .iter()
+                    .enumerate()
+                    .map(|(k, t)| self.param_value(role, &format!("{name}.{k}"), t, span))
+                    .collect();
                 Ok(Value::Tuple(items?.into()))
             }
-            TypeValue::Leaf(leaf) => self.param_leaf(name, leaf, span),
+            TypeValue::Leaf(leaf) => self.role_leaf(role, name, leaf, span),
         }
     }
 
-    fn param_leaf(&mut self, name: &str, leaf: &LeafType<'a>, span: Span) -> R<Value<'a>> {
+    /// A leaf of a trained or tuned parameter: an input on the space it is trained in, and the declared value of it.
+    pub(super) fn role_leaf(&mut self, role: Role, name: &str, leaf: &LeafType<'a>, span: Span) -> R<Value<'a>> {
         if leaf.scalar != Scalar::Real {
             return refuse(span, "a parameter is real");
         }
@@ -144,14 +146,14 @@ impl<'a> Machine<'a> {
             Space::Unconstrained => self.support_bijector(&leaf.support, span)?,
         };
         let Some(bijector) = bijector else {
-            let atom = self.param_input(name, leaf.shape.clone());
+            let atom = self.param_input(role, name, leaf.shape.clone());
             self.learn_support(atom, &leaf.support);
             return Ok(Value::core(atom, Scalar::Real, leaf.shape.clone()));
         };
         let (batch, inner) = self.unconstrained_shape(&bijector, leaf, span)?;
         let mut shape = batch.clone();
         shape.extend(&inner);
-        let atom = self.param_input(name, shape.clone());
+        let atom = self.param_input(role, name, shape.clone());
         let input = Value::core(atom, Scalar::Real, shape);
         let constrained = |m: &mut Machine<'a>, z: &Value<'a>| -> R<Value<'a>> {
             match m.forward(&bijector, z, span)? {
@@ -173,11 +175,11 @@ impl<'a> Machine<'a> {
         Ok(value)
     }
 
-    fn param_input(&mut self, name: &str, shape: Vec<usize>) -> Atom {
-        if let Some(input) = self.program.inputs.iter().find(|i| i.role == Role::Param && i.name == name) {
+    fn param_input(&mut self, role: Role, name: &str, shape: Vec<usize>) -> Atom {
+        if let Some(input) = self.program.inputs.iter().find(|i| i.role == role && i.name == name) {
             return input.var.into();
         }
-        let atom = self.input(Role::Param, name, Type { scalar: Scalar::Real, shape });
+        let atom = self.input(role, name, Type { scalar: Scalar::Real, shape });
         self.set_fact(atom, Fact { ..UNKNOWN });
         atom
     }

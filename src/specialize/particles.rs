@@ -150,6 +150,7 @@ impl<'a> Machine<'a> {
                 let score = self.log_mean(&weights, span)?;
                 Ok(Run { trace: Value::record(Vec::new()), given: Vec::new(), score, value: kept })
             }
+            Mode::Path => unsupported(span, "a path through a function made of others"),
             Mode::Simulate | Mode::Draw => {
                 let drawn = matches!(mode, Mode::Draw);
                 let own = self.run_gen(of, mode, span)?;
@@ -195,6 +196,7 @@ impl<'a> Machine<'a> {
                 let score = self.real_op(Op::Sub, &[target.score, mean]);
                 Ok(Run { trace: Value::record(Vec::new()), given: Vec::new(), score, value: trace })
             }
+            Mode::Path => unsupported(span, "a path through a function made of others"),
             Mode::Simulate | Mode::Draw => {
                 let drawn = matches!(mode, Mode::Draw);
                 let particles = self.copies(by.count, span, |m| {
@@ -229,7 +231,13 @@ impl<'a> Machine<'a> {
         if strategy.is_none() && !plain {
             return refuse(by.span, "no strategy was chosen for the index of the particle");
         }
-        let site = Site { strategy, address: "index".to_owned(), span: by.span };
+        let site = Site {
+            strategy,
+            address: "index".to_owned(),
+            indices: self.address_indices.clone(),
+            path: false,
+            span: by.span,
+        };
         let number = self.fresh_site();
         let (index, _) = self.site(&d, &site, number, false)?;
         self.force(&index, span)

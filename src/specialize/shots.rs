@@ -132,7 +132,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Estimate(Rc::new(self.estimate_element(e, &places)?)))
     }
 
-    fn estimate_element(&mut self, e: &Estimates, at: &[Atom]) -> R<Estimate> {
+    pub(super) fn estimate_element(&mut self, e: &Estimates, at: &[Atom]) -> R<Estimate> {
         let constant = self.lead_read(e.constant, at, &[])?;
         let mut terms = Vec::with_capacity(e.terms.len());
         for t in &e.terms {

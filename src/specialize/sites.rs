@@ -2,8 +2,7 @@
 //! which are specialised on demand.
 
 use crate::diagnostic::Diagnostic;
-pub use crate::eliminate::variable::Call;
-use crate::ir::core::{Atom, Program, Sample, Stmt, Type};
+use crate::ir::core::{Atom, Program, Sample, Stmt, Type, Var};
 
 /// A strategy's program evaluated at one site, in affine normal form:
 /// `constant + Σ_calls Σ_l (primal[l] · k(args[l]) + stopped[l] · stop(k(args[l])))`, `l` over the call's extents.
@@ -14,17 +13,46 @@ pub struct StrategyForm {
     /// Real scalar; `Atom::Real(0.0)` if there is none.
     pub constant: Atom,
     pub calls: Vec<Call>,
-    /// Next states: (offset in the state vector is the site's own business) atoms with derivative zero.
-    pub next: Vec<Next>,
+    /// What is remembered and learnt once results of the continuation are known.
+    pub after: Vec<After>,
+    /// Variables that stand for the results of calls (by position in `calls`) in `after`, with the call's axes.
+    pub results: Vec<(usize, Var)>,
+    /// Loops around the sample (positions in its `index`) that tell the site's memories apart.
+    pub kept: Vec<usize>,
 }
 
-/// `next b = constant + Σ …`: the same normal form for a state's next value; every call is stopped.
+/// A value that depends on results of the continuation.
 #[derive(Clone, Debug)]
-pub struct Next {
-    pub state: u32,
-    pub constant: Atom,
-    /// Coefficient per call of the form (with leading axes of the call).
-    pub coefficients: Vec<Option<Atom>>,
+pub struct After {
+    /// Statements that mention what the strategy's own define.
+    pub stmts: Vec<Stmt>,
+    pub atom: Atom,
+    pub target: Target,
+}
+
+/// What becomes of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// The next value of a state, by its input.
+    Next(Var),
+    /// Minimised in tuned parameters.
+    Learn,
+}
+
+/// One textual call of the continuation.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Extents of the strategy's own loops around the call (`for x in support(d)`); empty: one call.
+    pub extents: Vec<usize>,
+    /// The value passed, one atom per result of the sample statement, each with leading axes `extents`.
+    pub args: Vec<Atom>,
+    /// The values passed are those of a finite support that doesn't depend on anything drawn or on parameters.
+    pub static_args: bool,
+    /// Coefficient of `k(args)`, leading axes `extents`; `None`: zero. The literal `Atom::Real(1.0)` with no extents is
+    /// the mark of a one-shot strategy whose continuation may be substituted in place.
+    pub primal: Option<Atom>,
+    /// Coefficient of `stop(k(args))`; `None`: zero.
+    pub stopped: Option<Atom>,
 }
 
 /// Sites of one program, by [`Sample::entry`].

@@ -4,6 +4,7 @@
 use super::call::{Argument, env_of};
 use super::generative::Mode;
 use super::machine::{Fail, Machine, R, unsupported};
+use super::memory::Memory;
 use super::sites::{Call, SiteDescription, Sites, StrategyForm};
 use super::value::{Dist, Estimate, EstimateTerm, Estimates, Strategy, This, Value};
 use crate::base::source::Span;
@@ -30,6 +31,8 @@ pub(super) struct SiteEntry<'a> {
     pub own: bool,
     pub types: Vec<Type>,
     pub vars: Vec<Var>,
+    /// Loops around the sample that tell its memories apart: those of its address, but for plates.
+    pub kept: Vec<usize>,
     pub description: SiteDescription,
 }
 
@@ -38,6 +41,7 @@ pub(super) struct SiteEntry<'a> {
 pub(super) struct Current<'a> {
     pub types: Vec<Type>,
     pub dist: Rc<Dist<'a>>,
+    pub address: String,
 }
 
 /// The sites of a program.
@@ -53,6 +57,12 @@ fn not_affine<T>(span: Span, what: &str) -> R<T> {
 
 impl<'a> Machine<'a> {
     pub(super) fn call_continuation(&mut self, args: Vec<Argument<'a>>, span: Span) -> R<Value<'a>> {
+        if self.memory.realising {
+            return unsupported(
+                span,
+                "a call of the continuation inside `next` or `learn` (bind it before: `let v = k(x)`)",
+            );
+        }
         let Some(Current { types, .. }) = self.current.clone() else {
             return super::machine::refuse(span, "a continuation outside its strategy");
         };
@@ -72,11 +82,12 @@ impl<'a> Machine<'a> {
                 );
             }
             if own.scalar != ty.scalar && ty.scalar == Scalar::Real {
+                // Of a relaxed site this includes its own values.
                 let v = Value::core(*atom, own.scalar, own.shape);
                 let v = self.with_scalar(&v, Scalar::Real)?;
                 *atom = self.force(&v, span)?;
             } else if own.scalar != ty.scalar {
-                return unsupported(span, "a relaxed value of a discrete site");
+                return super::machine::refuse(span, "the continuation is called with a value of another type");
             }
             if self.detaches {
                 *atom = self.stop_atom(*atom);
@@ -278,7 +289,8 @@ impl<'a> Machine<'a> {
     fn evaluate_strategy(&mut self, entry: usize, map: &Substitution) -> R<StrategyForm> {
         let site = &self.sites[entry];
         let span = site.description.span;
-        let (types, own) = (site.types.clone(), site.own);
+        let (types, own, kept) = (site.types.clone(), site.own, site.kept.clone());
+        let address = site.description.address.clone();
         let mut subst = |a: Atom| crate::ir::walk::subst(map, a);
         let dist = Rc::new(site.dist.map_atoms(&mut subst));
         let args: Vec<(&'a str, Value<'a>)> =
@@ -307,15 +319,25 @@ impl<'a> Machine<'a> {
             }
         }
         env.bind(&item.k.text, Value::Continuation);
-        self.current = Some(Current { types, dist });
+        self.current = Some(Current { types, dist, address });
+        let loops = &self.loops;
+        self.memory =
+            Memory { kept: kept.iter().filter_map(|&p| loops.get(p).copied()).collect(), ..Memory::default() };
         self.detaches = item.kind == ContinuationKind::Free;
         // What the body samples is a site of its own, with the body's rest in its continuation.
         env.frame = self.push_frame(Mode::Simulate, false);
         let value = self.block(&item.body, &env)?;
         let form = self.estimate_of(&value, item.span)?;
         let stmts = std::mem::take(&mut self.stmts);
-        let calls = form
-            .terms
+        let Memory { after, results, .. } = std::mem::take(&mut self.memory);
+        let mut terms = form.terms;
+        for &call in results.keys().filter(|_| !after.is_empty()) {
+            if !terms.iter().any(|t| t.call == call) {
+                terms.push(EstimateTerm { call, primal: None, stopped: None });
+            }
+        }
+        let results = terms.iter().enumerate().filter_map(|(k, t)| results.get(&t.call).map(|&v| (k, v))).collect();
+        let calls = terms
             .iter()
             .map(|t| {
                 let call = &self.calls[t.call];
@@ -328,7 +350,7 @@ impl<'a> Machine<'a> {
                 }
             })
             .collect();
-        Ok(StrategyForm { stmts, constant: form.constant, calls, next: Vec::new() })
+        Ok(StrategyForm { stmts, constant: form.constant, calls, after, results, kept })
     }
 
     fn evaluate_draw(&mut self, entry: usize, map: &Substitution) -> R<(Vec<Stmt>, Vec<Atom>)> {

@@ -245,7 +245,7 @@ pub(super) fn remove_dead(program: &mut Program) {
     let mut setup = Block { stmts: std::mem::take(&mut program.setup), results: Vec::new() };
     dead(&mut setup, &mut live);
     program.setup = setup.stmts;
-    program.inputs.retain(|i| i.role != crate::ir::core::Role::Data || live.contains(&i.var));
+    program.inputs.retain(|i| i.role == crate::ir::core::Role::Param || live.contains(&i.var));
 }
 
 fn dead(block: &mut Block, live: &mut HashSet<Var>) {

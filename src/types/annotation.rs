@@ -88,6 +88,7 @@ impl Checker {
                         let event = args.first().map_or(Val::Unknown, |a| self.resolve(a, env));
                         Val::Dist(Rc::new(DistVal {
                             item: None,
+                            whole: None,
                             name: "dist".to_owned(),
                             args: Vec::new(),
                             sizes: Vec::new(),

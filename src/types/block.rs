@@ -79,25 +79,10 @@ impl Checker {
             }
             StmtKind::Observe { value, dist } => self.observe(stmt, value, dist, env),
             StmtKind::Factor(value) => self.factor(stmt, value, env),
-            StmtKind::State { name, .. } | StmtKind::Tune { name, .. } => {
-                self.unsupported(
-                    stmt.span,
-                    if matches!(stmt.kind, StmtKind::Tune { .. }) {
-                        "`tune` in a strategy"
-                    } else {
-                        "`state` in a strategy"
-                    },
-                );
-                env.bind(&name.text, Val::Unknown);
-            }
-            StmtKind::Next { value, .. } => {
-                self.quietly(|c| c.expr(value, env));
-                self.unsupported(stmt.span, "`next`");
-            }
-            StmtKind::Learn(value) => {
-                self.quietly(|c| c.expr(value, env));
-                self.unsupported(stmt.span, "`learn`");
-            }
+            StmtKind::State { name, ty, init } => self.state(name, ty.as_ref(), init, stmt.span, env),
+            StmtKind::Tune { name, ty, init } => self.tune(name, ty.as_ref(), init, stmt.span, env),
+            StmtKind::Next { name, value } => self.next(name, value, stmt.span, env),
+            StmtKind::Learn(value) => self.learn(value, stmt.span, env),
             StmtKind::Assert { check, block } => self.assertion(check, block.as_ref(), env),
             StmtKind::Expr(e) => {
                 let value = self.expr(e, env);

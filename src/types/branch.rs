@@ -67,7 +67,9 @@ impl Checker {
                 if matches!(value, Val::Unit) || matches!(other, Val::Unit) {
                     return Val::Unit;
                 }
-                self.join(&value, &other, place)
+                let memory = self.memory_part(&c.kind());
+                let value = self.join(&value, &other, place);
+                if memory.is_free() { value } else { super::address::add_kind(&value, &memory) }
             }
         }
     }

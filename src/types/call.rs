@@ -255,6 +255,10 @@ impl Checker {
                 if v.estimate.is_some() {
                     self.nonlinear(&v.estimate, arg.span, "passed to the continuation");
                 }
+                let memory = self.memory_part(&v.kind);
+                if !memory.is_free() {
+                    self.memory_reaches(&memory, arg.span, "the value passed to the continuation");
+                }
                 let base_ok =
                     e.base == v.base || (e.base == super::value::Base::Real && v.base == super::value::Base::Int);
                 if !base_ok || e.dims.len() != v.dims.len() {
@@ -289,7 +293,8 @@ impl Checker {
                 );
             }
         }
-        Val::Num(Num { estimate: Some(vec![source]), kind: arg.value.kind(), ..Num::real() })
+        let kind = self.without_memory(&arg.value.kind());
+        Val::Num(Num { estimate: Some(vec![source]), kind, ..Num::real() })
     }
 
     /// Arguments are bound to parameters in `inner`, the callee's scope. False if the call makes no sense. What no argument
@@ -489,6 +494,7 @@ impl Checker {
                 let (sizes, args) = split_bindings(&inner, &d.sizes, &d.params);
                 Val::Dist(Rc::new(DistVal {
                     item: Some(id),
+                    whole: None,
                     name: d.name.text.clone(),
                     args,
                     sizes,
@@ -603,6 +609,11 @@ impl Checker {
     pub fn has_member(&self, owner: &Val, name: &str) -> bool {
         match owner {
             // Of a declared type only: it may have anything.
+            Val::Dist(d) if d.whole.is_some() => match name {
+                "log_prob" | "draw" => true,
+                "path" => d.whole.as_ref().is_some_and(|w| w.pathless.is_none()),
+                _ => false,
+            },
             Val::Dist(d) if d.item.is_none() => true,
             Val::Bijector(b) if b.item.is_none() => true,
             _ => self.member_arity(owner, name).is_some(),

@@ -107,6 +107,7 @@ impl Checker {
             items: self.loaded.items.clone(),
             main: self.loaded.main,
             strategies: self.strategies.clone(),
+            reasons: self.reasons.clone(),
             derived_guides: derived,
             substitutes,
             trained,
@@ -121,20 +122,21 @@ impl Checker {
     /// Sites whose chosen strategy an error blames get the next one. False if there is none.
     fn reject_choices(&mut self) -> bool {
         let mut changed = false;
-        let blamed: Vec<NodeId> = self
+        let blamed: Vec<(NodeId, String, String)> = self
             .findings
             .iter()
             .filter(|f| f.diagnostic.severity == Severity::Error)
-            .flat_map(|f| f.blames.iter())
-            .filter_map(|o| match &self.origins[o.0 as usize].what {
-                OriginKind::Site { id, chosen: true, .. } => Some(*id),
+            .flat_map(|f| f.blames.iter().map(|o| (o, f.diagnostic.message.clone())))
+            .filter_map(|(o, message)| match &self.origins[o.0 as usize].what {
+                OriginKind::Site { id, chosen: true, strategy, .. } => Some((*id, strategy.clone(), message)),
                 _ => None,
             })
             .collect();
-        for id in blamed {
+        for (id, strategy, message) in blamed {
             if self.stuck.contains(&id) {
                 continue;
             }
+            self.not_possible(id, &strategy, message);
             *self.rejected.entry(id).or_insert(0) += 1;
             changed = true;
         }
@@ -319,11 +321,7 @@ impl Checker {
             ItemKind::Const { .. } => {
                 self.global(id, false);
             }
-            ItemKind::Param { name, ty, init, tuned } => {
-                if *tuned {
-                    self.unsupported(item.span, "`tune`");
-                    return;
-                }
+            ItemKind::Param { name, ty, init, .. } => {
                 self.global(id, false);
                 env.mode = Mode::Sampler;
                 let want = self.wanted(ty, &mut env);
@@ -502,6 +500,7 @@ impl Checker {
         let (sizes, args) = super::call::split_bindings(&env, &d.sizes, &d.params);
         Some(Rc::new(DistVal {
             item: Some(id),
+            whole: None,
             name: d.name.text.clone(),
             args,
             sizes,

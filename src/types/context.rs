@@ -27,9 +27,13 @@ pub enum OriginKind {
         id: NodeId,
         strategy: String,
         chosen: bool,
+        /// It passes on values of the support's hull.
+        relaxed: bool,
     },
     /// A smooth argument of an item that is checked alone.
     Argument,
+    /// A state of a strategy: not smooth, but it may only reach what is stopped.
+    Memory,
     /// What a `grad` differentiates in.
     Differentiated,
 }
@@ -117,6 +121,8 @@ pub struct Run {
     pub unnormalized: Option<(Span, String)>,
     /// The first site whose distribution has no density.
     pub point: Option<(Span, String)>,
+    /// The first site whose distribution has no `path`.
+    pub pathless: Option<(Span, String)>,
     /// What is observed: address and place.
     pub observed: Vec<(String, Span)>,
     /// Why its log density is only estimated: where and what.
@@ -165,6 +171,10 @@ pub struct Checker {
     pub globals: HashMap<ItemId, Val>,
     /// Strategy of each sample statement without `by`.
     pub strategies: HashMap<NodeId, String>,
+    /// Why each preferred strategy before the chosen one was not possible, by statement: (strategy, reason).
+    pub reasons: HashMap<NodeId, Vec<(String, String)>>,
+    /// The first error of what was tried quietly.
+    pub muted_first: Option<String>,
     /// How many of the preferred strategies a statement has tried in vain.
     pub rejected: HashMap<NodeId, usize>,
     pub biased: BTreeMap<String, ()>,
@@ -190,6 +200,8 @@ pub struct Checker {
     pub in_strategy: u32,
     /// Greater than 0 in the condition of `continuous if`.
     pub joins: u32,
+    /// Greater than 0 under `next` and `learn`: results of the continuation are numbers there.
+    pub learning: u32,
     /// Where estimates come from, by number.
     pub sources: HashMap<u32, Source>,
     pub plate_sources: HashMap<ItemId, u32>,
@@ -221,6 +233,8 @@ impl Checker {
             ranges: HashMap::new(),
             globals: HashMap::new(),
             strategies: HashMap::new(),
+            reasons: HashMap::new(),
+            muted_first: None,
             rejected: HashMap::new(),
             biased: BTreeMap::new(),
             depth: 0,
@@ -234,6 +248,7 @@ impl Checker {
             whole_division: 0,
             in_strategy: 0,
             joins: 0,
+            learning: 0,
             sources: HashMap::new(),
             plate_sources: HashMap::new(),
             subsampled: HashMap::new(),
@@ -296,6 +311,7 @@ impl Checker {
         if self.mute > 0 {
             if diagnostic.severity == Severity::Error {
                 self.muted += 1;
+                self.muted_first.get_or_insert_with(|| diagnostic.message.clone());
             }
             return;
         }
@@ -556,11 +572,16 @@ impl Checker {
 
     /// Reports a smooth value where a free one is needed.
     pub fn must_be_free(&mut self, kind: &Kind, span: Span, what: &str, verb: &str) {
+        let kind = &self.without_memory(kind);
         if kind.is_free() {
             return;
         }
         if self.joins > 0 {
             self.kink(kind, span, what);
+            return;
+        }
+        if let Some(origin) = self.relaxed_origin(kind) {
+            self.relaxed_reaches(&origin, kind, span, what, verb);
             return;
         }
         let site = kind.0.iter().find(|o| matches!(self.origins[o.0 as usize].what, OriginKind::Site { .. }));
@@ -589,7 +610,7 @@ impl Checker {
             .also(origin.span, format!("`{}` is differentiated here", origin.name))
             .note("the derivative of a value that jumps is zero almost everywhere and says nothing about the jump")
             .fix("use a continuous function (`sigmoid`, `max`, `softplus`)"),
-            OriginKind::Param | OriginKind::Argument => Diagnostic::error(
+            OriginKind::Param | OriginKind::Argument | OriginKind::Memory => Diagnostic::error(
                 "E0302",
                 span,
                 format!("{what} on the parameter `{}`: the gradient would miss the jump", origin.name),

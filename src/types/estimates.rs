@@ -72,6 +72,10 @@ impl Checker {
 
     /// An estimate where only a number may stand.
     pub fn nonlinear(&mut self, estimate: &Option<Sources>, span: Span, verb: &str) {
+        // Under `next` and `learn` results are numbers of this run.
+        if self.learning > 0 {
+            return;
+        }
         let sources = estimate.clone().unwrap_or_default();
         if self.in_strategy > 0 && self.continues(&sources) {
             let d = Diagnostic::error("E0308", span, format!("a result of the continuation is {verb}: a strategy must be affine in it"))

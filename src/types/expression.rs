@@ -521,6 +521,9 @@ impl Checker {
         if n.base != Base::Int {
             let found = self.describe_num(&n);
             self.must_be_free(&n.kind, e.span, "an index", "this index");
+            if self.relaxed_origin(&n.kind).is_some() {
+                return Num::new(Base::Int, Vec::new());
+            }
             self.report(
                 Diagnostic::error("E0204", e.span, format!("an index must be an int, not {found}"))
                     .label(format!("this is {found}"))
@@ -754,7 +757,7 @@ impl Checker {
 
     /// Values without derivatives; they keep their smoothness.
     pub fn stop(&self, value: &Val) -> Val {
-        value.clone()
+        value.map(&mut |n| n.clone().with_kind(&self.without_memory(&n.kind)))
     }
 
     /// The value, free: `draw`, a free continuation.

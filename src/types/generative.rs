@@ -9,8 +9,9 @@ use super::context::{Checker, Frame, How, Piece, Run, Site, Template, with_batch
 use super::estimates::union;
 use super::poly::Poly;
 use super::property::{Asked, Property};
+use super::strategy::on_hull;
 use super::tiling::Fault;
-use super::value::{DistVal, Env, GenForm, GenVal, Kind, Mode, Num, Optional, Record, Support, Val};
+use super::value::{DistVal, Env, GenForm, GenVal, Kind, Mode, Num, Optional, Record, Support, Val, Whole};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Address, Expr, ExprKind, IndexExpr, ItemKind, NodeId, Stmt, StmtKind, TypeExpr};
@@ -108,6 +109,7 @@ impl Checker {
             sources: Vec::new(),
             unnormalized: None,
             point: None,
+            pathless: None,
             observed: Vec::new(),
             inexact: None,
             fixed: given.fixed,
@@ -333,11 +335,8 @@ impl Checker {
                 }
                 match source {
                     Val::Gen(g) => {
-                        if let Some(by) = by {
-                            self.whole_function(&g, by);
-                            return;
-                        }
-                        self.child(&g, "", &[], &[], stmt);
+                        let kind = by.map(|by| self.whole(&g, by, "_", stmt, env));
+                        self.child(&g, "", &[], &[], stmt, kind);
                     }
                     Val::Dist(d) => self.splice_dist(&d, by, stmt, env),
                     Val::Unknown => self.mark_unknown(),
@@ -357,11 +356,8 @@ impl Checker {
                 };
                 match source {
                     Val::Gen(g) => {
-                        if let Some(by) = by {
-                            self.whole_function(&g, by);
-                            return;
-                        }
-                        self.child(&g, &name.text, &pieces, &at, stmt);
+                        let kind = by.map(|by| self.whole(&g, by, &name.text, stmt, env));
+                        self.child(&g, &name.text, &pieces, &at, stmt, kind);
                     }
                     Val::Dist(d) => {
                         let value = self.site(&d, &name.text, &pieces, &at, ty, by, stmt, env);
@@ -382,16 +378,6 @@ impl Checker {
     }
 
     /// `_ ~ g by s`: one site of all of `g`, which must have a density.
-    fn whole_function(&mut self, g: &GenVal, by: &Expr) {
-        let asked = Asked { by: "the strategy", place: None };
-        let fine =
-            self.require(g, Property::Normalized, by.span, asked) & self.require(g, Property::Exact, by.span, asked);
-        if fine {
-            self.unsupported(by.span, "a strategy for a whole generative function");
-        }
-        self.mark_unknown();
-    }
-
     pub fn mark_unknown(&mut self) {
         if let Some(run) = self.runs.last_mut() {
             run.later.push(("?".to_owned(), Span::default()));
@@ -463,7 +449,7 @@ impl Checker {
                 let kind = self.strategy(d, by, stmt, &name, env);
                 let atom = format!("{name}@{}", self.fresh());
                 let whole = with_batch(&d.event, &d.batch);
-                named(&whole.map(&mut |n| n.clone().with_kind(&kind)), &atom)
+                self.passed(&named(&whole, &atom), &kind)
             }
             Val::Gen(_) => {
                 self.report(
@@ -525,7 +511,7 @@ impl Checker {
                     None => Val::Unknown,
                 },
                 How::Type | How::Simulate | How::Draw => {
-                    named(&target, &format!("{field}@{token}")).map(&mut |n| n.clone().with_kind(&kind))
+                    self.passed(&named(&target, &format!("{field}@{token}")), &kind)
                 }
             };
             let by_sym = match &value {
@@ -565,6 +551,12 @@ impl Checker {
                     .fix(format!("write it: `{path}: real ~ …`")),
             );
         }
+        if !self.has_member(&Val::Dist(d.clone()), "path")
+            && let Some(run) = self.runs.last_mut()
+            && run.pathless.is_none()
+        {
+            run.pathless = Some((stmt.span, path.to_owned()));
+        }
         if d.item.is_some() && !self.can_draw(d) {
             let reason = format!("`{}` cannot be drawn from", d.name);
             self.unnormalized(stmt.span, reason);
@@ -586,7 +578,7 @@ impl Checker {
             How::Type | How::Draw => named(&target, &atom),
             How::Simulate => {
                 let kind = self.strategy(d, by, stmt, path, env);
-                named(&target, &atom).map(&mut |n| n.clone().with_kind(&kind))
+                self.passed(&named(&target, &atom), &kind)
             }
             How::Density(trace) => match trace.get_path(path).map(Val::bare) {
                 Some(value) => self.element_of_trace(path, value, pieces.len(), at, &target, trace.sampled, stmt.span),
@@ -629,9 +621,57 @@ impl Checker {
         if self.fits(path, &element, target, sampled, span) { element } else { Val::Unknown }
     }
 
+    /// The kind of what a strategy for a whole generative function passes on; reports what is wrong with it there.
+    fn whole(&mut self, g: &Rc<GenVal>, by: &Expr, name: &str, stmt: &Stmt, env: &mut Env) -> Kind {
+        let asked = Asked { by: "the strategy", place: None };
+        let fine =
+            self.require(g, Property::Normalized, by.span, asked) & self.require(g, Property::Exact, by.span, asked);
+        if !fine {
+            self.mark_unknown();
+            return Kind::default();
+        }
+        let GenForm::Item { args, sizes, .. } = &g.form else {
+            self.unsupported(by.span, "a strategy for the whole of a function made of others");
+            self.mark_unknown();
+            return Kind::default();
+        };
+        let (outcome, _) = self.quietly(|c| c.run_gen(g, How::Type));
+        let Some(outcome) = outcome else { return Kind::default() };
+        let function = outcome.run.name.clone();
+        if let Some((place, why)) = outcome.run.unnormalized.clone() {
+            self.report(
+                Diagnostic::error("E0306", stmt.span, format!("`{function}` cannot be one site: it is not normalized"))
+                    .label("a strategy for all of it")
+                    .also(place, why)
+                    .note("a strategy for a whole function treats it as one distribution over its traces, which needs a density that integrates to one")
+                    .fix("give each of its sites a strategy instead"),
+            );
+            return Kind::default();
+        }
+        let mut event = Record::default();
+        for e in &outcome.entries {
+            event.set_path(&e.path, self.freed(&e.value));
+        }
+        let d = Rc::new(DistVal {
+            item: None,
+            whole: Some(Whole { pathless: outcome.run.pathless.clone() }),
+            name: function,
+            args: args.clone(),
+            sizes: sizes.clone(),
+            batch: Vec::new(),
+            event: Val::Record(event),
+            span: stmt.span,
+        });
+        self.strategy(&d, Some(by), stmt, name, env)
+    }
+
     /// `addr ~ child(args)`: its addresses nest; the binding is its return value.
-    fn child(&mut self, g: &Rc<GenVal>, name: &str, pieces: &[Piece], at: &[Poly], stmt: &Stmt) {
+    /// With `as_site`, the function is one site, whose strategy passes on values of this kind.
+    fn child(&mut self, g: &Rc<GenVal>, name: &str, pieces: &[Piece], at: &[Poly], stmt: &Stmt, as_site: Option<Kind>) {
+        let simulated = matches!(self.how(), Some(How::Simulate));
+        let as_site = as_site.filter(|_| simulated);
         let how = match self.how().cloned().unwrap_or(How::Type) {
+            How::Simulate if as_site.is_some() => How::Type,
             How::Density(trace) if name.is_empty() => How::Density(trace),
             How::Density(trace) => match trace.get(name) {
                 Some(value) => match element_at(value, at) {
@@ -671,6 +711,7 @@ impl Checker {
             }
             return;
         };
+        let relaxed = as_site.as_ref().is_some_and(|k| self.relaxed_origin(k).is_some());
         let present = self.present_condition();
         let Some(run) = self.runs.last_mut() else { return };
         let token = run.token;
@@ -684,6 +725,9 @@ impl Checker {
         }
         if run.inexact.is_none() {
             run.inexact = outcome.run.inexact.clone();
+        }
+        if run.pathless.is_none() {
+            run.pathless = outcome.run.pathless.clone();
         }
         run.observed.extend(outcome.run.observed.clone());
         if outcome.run.later.iter().any(|(n, _)| n == "?") {
@@ -706,7 +750,10 @@ impl Checker {
                 }))
                 .collect();
             // The child's addresses are known here by the parent's names.
-            let element = rewritten(&entry.element, &rename);
+            let mut element = rewritten(&entry.element, &rename);
+            if let Some(kind) = &as_site {
+                element = on_kind(&if relaxed { on_hull(&element) } else { element }, kind);
+            }
             let kind = element.kind();
             run.kinds.entry(path.clone()).or_default().join(&kind);
             noted.push((path.clone(), whole.clone()));
@@ -729,6 +776,10 @@ impl Checker {
             let value = match outcome.result {
                 Val::Unit => Val::Record(Record::default()),
                 other => rewritten(&other, &rename),
+            };
+            let value = match &as_site {
+                Some(kind) => add_kind(&value, kind),
+                None => value,
             };
             let Some(run) = self.runs.last_mut() else { return };
             let mut site = Site {
@@ -767,6 +818,11 @@ impl Checker {
             .collect();
         format!("{{ {} }}", fields.join(", "))
     }
+}
+
+/// A value with another kind.
+fn on_kind(value: &Val, kind: &Kind) -> Val {
+    value.map(&mut |n| n.clone().with_kind(kind))
 }
 
 impl Entry {

@@ -99,7 +99,7 @@ impl Checker {
         let (inner, other) = (self.origins[inner.0 as usize].clone(), self.origins[other.0 as usize].clone());
         let role = match &other.what {
             OriginKind::Site { strategy, .. } => format!("`{}` is sampled here by {strategy}", other.name),
-            OriginKind::Param | OriginKind::Argument => format!("`{}` is trained", other.name),
+            OriginKind::Param | OriginKind::Argument | OriginKind::Memory => format!("`{}` is trained", other.name),
             OriginKind::Differentiated => format!("`{}` is differentiated here", other.name),
         };
         let d = Diagnostic::error(

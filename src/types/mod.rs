@@ -23,6 +23,7 @@ pub mod leaves;
 pub mod gradient;
 pub mod library;
 pub mod load;
+pub mod memory;
 pub mod names;
 pub mod native;
 pub mod operator;

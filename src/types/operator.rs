@@ -81,7 +81,8 @@ impl Checker {
         let mut kind = l.kind.clone();
         kind.join(&r.kind);
         self.must_be_free(&kind, span, "a comparison", "this comparison");
-        Val::Num(Num::condition(self.comparison_test(op, l, r)))
+        let memory = self.memory_part(&kind);
+        Val::Num(Num::condition(self.comparison_test(op, l, r)).with_kind(&memory))
     }
 
     fn comparison_test(&mut self, op: BinaryOp, l: &Num, r: &Num) -> Condition {

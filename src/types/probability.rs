@@ -160,7 +160,8 @@ impl Checker {
                     if v.estimate.is_some() {
                         self.nonlinear(&v.estimate, x.span, &format!("the argument of `{name}`"));
                     }
-                    let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int);
+                    let relaxed = self.relaxed_origin(&v.kind).is_some();
+                    let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int) || relaxed;
                     if !base_ok || v.dims.len() != t.dims.len() {
                         let (a, b) = (self.describe_num(v), self.describe_num(t));
                         self.report(

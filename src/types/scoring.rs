@@ -72,7 +72,8 @@ impl Checker {
     /// A value of a trace against the support of the site that scores it.
     pub fn fits(&mut self, path: &str, value: &Val, target: &Val, sampled: Option<Span>, span: Span) -> bool {
         let (Val::Num(v), Val::Num(t)) = (value, target) else { return true };
-        let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int);
+        let relaxed = self.relaxed_origin(&v.kind).is_some();
+        let base_ok = v.base == t.base || (t.base == Base::Real && v.base == Base::Int) || relaxed;
         if !base_ok {
             let (a, b) = (self.describe_num(v), self.describe_num(t));
             self.report(
@@ -125,7 +126,9 @@ impl Checker {
                     let origin = self.origins[kind.0[0].0 as usize].clone();
                     let place = match origin.what {
                         OriginKind::Site { .. } => origin.span,
-                        OriginKind::Param | OriginKind::Argument | OriginKind::Differentiated => span,
+                        OriginKind::Param | OriginKind::Argument | OriginKind::Memory | OriginKind::Differentiated => {
+                            span
+                        }
                     };
                     let mut d = Diagnostic::error("E0303", place, format!("the support of `{path}` here is {a}, which is not inside {b}"))
                         .label(format!("sampled on {a}"))

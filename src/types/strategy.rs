@@ -2,7 +2,7 @@
 
 use super::call::ArgVal;
 use super::context::{Checker, Frame, OriginKind};
-use super::value::{Callable, DistVal, Env, Kind, Mode, Num, Val};
+use super::value::{Base, Callable, DistVal, Env, Kind, Mode, Num, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Arg, ContinuationKind, DistPattern, Expr, ExprKind, ItemKind, Stmt, StrategyItem};
@@ -19,7 +19,7 @@ struct Found {
 impl Checker {
     /// The kind of the value that a site's strategy passes on; reports what is wrong with it there.
     pub fn strategy(&mut self, d: &Rc<DistVal>, by: Option<&Expr>, stmt: &Stmt, name: &str, env: &mut Env) -> Kind {
-        if d.item.is_none() {
+        if d.item.is_none() && d.whole.is_none() {
             return Kind::default();
         }
         // The image of another distribution is sampled through it.
@@ -50,6 +50,9 @@ impl Checker {
                     )
                     .label("not found");
                     let known = self.strategy_names(d, env.module);
+                    if d.whole.is_some() && !known.contains(&wanted) {
+                        report = report.note("a strategy for a whole generative function is one for any distribution, such as a score function");
+                    }
                     if let Some(near) = super::names::nearest(&wanted, known.iter().map(String::as_str)) {
                         report = report.fix(format!("did you mean `{near}`?"));
                     } else if !known.is_empty() {
@@ -73,10 +76,16 @@ impl Checker {
         // When nothing is left the first one that is valid stands, so that the error says what is wrong with it.
         for from in [first, 0] {
             for (number, candidate) in candidates.iter().enumerate().skip(from) {
-                let Some(found) = self.find_strategy(candidate, d, env.module) else { continue };
+                let Some(found) = self.find_strategy(candidate, d, env.module) else {
+                    self.not_possible(stmt.id, candidate, format!("`{}` has no such strategy", d.name));
+                    continue;
+                };
+                let before = self.muted_first.take();
                 let (_, errors) =
                     self.quietly(|c| c.apply_strategy(&found, d, Vec::new(), stmt.span, stmt, name, true));
+                let why = std::mem::replace(&mut self.muted_first, before);
                 if errors > 0 {
+                    self.not_possible(stmt.id, candidate, why.unwrap_or_default());
                     continue;
                 }
                 if !self.stuck.contains(&stmt.id) {
@@ -105,6 +114,15 @@ impl Checker {
                 .fix("write the strategy, `by …`, to see why it does not apply"),
         );
         Kind::default()
+    }
+
+    /// Notes why a preferred strategy does not serve a site.
+    pub fn not_possible(&mut self, id: crate::syntax::tree::NodeId, strategy: &str, why: String) {
+        let reasons = self.reasons.entry(id).or_default();
+        match reasons.iter_mut().find(|(s, _)| s == strategy) {
+            Some(known) => known.1 = why,
+            None => reasons.push((strategy.to_owned(), why)),
+        }
     }
 
     fn find_strategy(&self, name: &str, d: &Rc<DistVal>, module: super::program::ModuleId) -> Option<Found> {
@@ -192,42 +210,25 @@ impl Checker {
         if !self.bind_params(&mut env, &[], &s.params, args, span, &s.name.text, None) {
             return Kind::default();
         }
-        env.bind(&s.k.text, Val::Fn(Rc::new(Callable::Continuation { event: element.event.clone() })));
-        if s.kind == ContinuationKind::Relaxed {
-            self.unsupported(span, "a strategy with a relaxed continuation");
-            return Kind::default();
-        }
+        let event = if s.kind == ContinuationKind::Relaxed { on_hull(&element.event) } else { element.event.clone() };
+        env.bind(&s.k.text, Val::Fn(Rc::new(Callable::Continuation { event })));
         self.frames.push(Frame { span, name: s.name.text.clone(), item: None });
         self.in_strategy += 1;
         let value = self.block(&s.body, &mut env);
         self.in_strategy -= 1;
-        match &value {
-            Val::Num(n) if n.dims.is_empty() && n.base != super::value::Base::Bool => {}
-            Val::Unknown => {}
-            other => {
-                let place = s.body.value.as_ref().map_or(s.body.span, |v| v.span);
-                let found = self.describe(other);
-                self.report(
-                    Diagnostic::error(
-                        "E0308",
-                        place,
-                        format!("a strategy ends in an estimate made of results of the continuation, not in {found}"),
-                    )
-                    .label(format!("this is {found}")),
-                );
-            }
-        }
+        self.strategy_value(&value, s);
         self.frames.pop();
+        let relaxed = s.kind == ContinuationKind::Relaxed;
+        if s.kind != ContinuationKind::Smooth {
+            self.fixed_support(d, s, name, stmt.span);
+        }
         match s.kind {
-            ContinuationKind::Smooth => Kind::of(self.origin(
-                OriginKind::Site { id: stmt.id, strategy: s.name.text.clone(), chosen },
+            ContinuationKind::Smooth | ContinuationKind::Relaxed => Kind::of(self.origin(
+                OriginKind::Site { id: stmt.id, strategy: s.name.text.clone(), chosen, relaxed },
                 name,
                 stmt.span,
             )),
-            ContinuationKind::Free | ContinuationKind::Relaxed => {
-                self.fixed_support(d, s, name, stmt.span);
-                Kind::default()
-            }
+            ContinuationKind::Free => Kind::default(),
         }
     }
 
@@ -293,6 +294,7 @@ impl Checker {
             }
             (None, _) => Rc::new(DistVal {
                 item: None,
+                whole: None,
                 name: "d".to_owned(),
                 args: Vec::new(),
                 sizes: Vec::new(),
@@ -316,15 +318,25 @@ impl Checker {
             None => {}
         }
         self.assumed_params(&[], &s.params, &mut env, false);
-        env.bind(&s.k.text, Val::Fn(Rc::new(Callable::Continuation { event: d.event.clone() })));
+        let event = if s.kind == ContinuationKind::Relaxed { on_hull(&d.event) } else { d.event.clone() };
+        env.bind(&s.k.text, Val::Fn(Rc::new(Callable::Continuation { event })));
         self.in_strategy += 1;
         let value = self.block(&s.body, &mut env);
         self.in_strategy -= 1;
-        match &value {
-            Val::Num(n) if n.dims.is_empty() && n.base != super::value::Base::Bool => {}
+        self.strategy_value(&value, s);
+    }
+
+    /// What a strategy's body ends in.
+    fn strategy_value(&mut self, value: &Val, s: &StrategyItem) {
+        let place = s.body.value.as_ref().map_or(s.body.span, |v| v.span);
+        let memory = self.memory_part(&value.kind());
+        if !memory.is_free() {
+            self.memory_reaches(&memory, place, "the strategy's value");
+        }
+        match value {
+            Val::Num(n) if n.dims.is_empty() && n.base != Base::Bool => {}
             Val::Unknown => {}
             other => {
-                let place = s.body.value.as_ref().map_or(s.body.span, |v| v.span);
                 let found = self.describe(other);
                 self.report(
                     Diagnostic::error(
@@ -336,5 +348,23 @@ impl Checker {
                 );
             }
         }
+    }
+}
+
+/// A value anywhere in the hull of a support.
+pub fn on_hull(event: &Val) -> Val {
+    event.map(&mut |n| Num {
+        base: Base::Real,
+        support: if n.base == Base::Bool { Support::interval(Some(0.0), Some(1.0)) } else { n.support.clone() },
+        sym: None,
+        ..n.clone()
+    })
+}
+
+impl Checker {
+    /// A sampled value as the site's strategy passes it on.
+    pub fn passed(&self, value: &Val, kind: &Kind) -> Val {
+        let value = if self.relaxed_origin(kind).is_some() { on_hull(value) } else { value.clone() };
+        value.map(&mut |n| n.clone().with_kind(kind))
     }
 }

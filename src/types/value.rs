@@ -335,6 +335,8 @@ pub enum Callable {
 pub struct DistVal {
     /// `None`: a distribution of a declared type only, of which everything is assumed.
     pub item: Option<ItemId>,
+    /// A generative function as a distribution over its traces; then `item` is `None`.
+    pub whole: Option<Whole>,
     pub name: String,
     /// Parameters by name, of one element of the batch.
     pub args: Vec<(String, Val)>,
@@ -345,6 +347,13 @@ pub struct DistVal {
     /// Type and support of one element; `Unknown`: whatever the site says.
     pub event: Val,
     pub span: Span,
+}
+
+/// What a generative function offers as a distribution over its traces.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// The first site whose distribution has no `path`.
+    pub pathless: Option<(Span, String)>,
 }
 
 #[derive(Clone, Debug)]

@@ -62,8 +62,14 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn fitted(name: &str, text: &str, data: Option<&str>) -> Result<Outcome, String> {
     let opened = open(name, text, data).map_err(|r| said(&r))?;
     let session = opened.session().map_err(|r| said(&r))?;
-    let options = FitOptions::new(1, Backend::Machine { threads: 1 });
+    let options = FitOptions { max_steps: steps(text), ..FitOptions::new(1, Backend::Machine { threads: 1 }) };
     Ok(run(&session, &options, &mut Silent).map_err(|r| said(&r))?.outcome)
+}
+
+/// The number of steps that a program says to take: `--steps 400` in its text.
+fn steps(text: &str) -> Option<usize> {
+    let rest = text.split_once("--steps ")?.1;
+    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
 }
 
 /// References count from 1: `theta[1]` is `theta[0]` here.
