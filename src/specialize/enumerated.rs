@@ -37,6 +37,7 @@ impl<'a> Machine<'a> {
                 let score = self.summed_out(of, &kept, span)?;
                 Ok(Run { trace: kept.clone(), given: Vec::new(), score, value: kept })
             }
+            Mode::Path => unsupported(span, "a path through a function made of others"),
         }
     }
 
