@@ -8,6 +8,7 @@ pub mod runtime;
 pub mod syntax;
 pub mod types;
 pub mod ir;
+pub mod eliminate;
 pub mod specialize;
 pub mod estimate;
 pub mod ad;

@@ -128,7 +128,13 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn support_clause(&mut self, name: &'a str, d: &Rc<Dist<'a>>, samples: Rc<[&'a str]>, span: Span) -> R<Clause<'a>> {
+    pub(super) fn support_clause(
+        &mut self,
+        name: &'a str,
+        d: &Rc<Dist<'a>>,
+        samples: Rc<[&'a str]>,
+        span: Span,
+    ) -> R<Clause<'a>> {
         let event = self.event_type(d)?;
         let infinite = |what: &str| -> R<Clause<'a>> {
             Err(Diagnostic::error("E0307", span, format!("the support of this distribution {what}"))

@@ -28,9 +28,7 @@ pub(super) struct Forward<'a> {
 
 /// The generative function that a distribution over traces is.
 pub(super) fn as_whole<'a>(dist: &Dist<'a>) -> Option<Rc<Gen<'a>>> {
-    dist.whole.map(|frozen| {
-        Rc::new(Gen { form: GenForm::Item { item: dist.item, args: dist.args.clone() }, frozen })
-    })
+    dist.whole.map(|frozen| Rc::new(Gen { form: GenForm::Item { item: dist.item, args: dist.args.clone() }, frozen }))
 }
 
 /// A generative function as a distribution over its traces; `None`: one made of others.

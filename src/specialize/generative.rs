@@ -683,6 +683,7 @@ impl<'a> Machine<'a> {
             return Ok((x.clone(), lp));
         }
         let x = match &site.strategy {
+            _ if self.enumerating => self.emit_summed(dist, site, number)?,
             Some(call) => self.emit_sample(dist, call, site, number)?,
             None => {
                 // Inside a strategy for the whole function the draws are that site's.

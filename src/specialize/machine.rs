@@ -7,6 +7,7 @@ use super::clause::PlateSet;
 use super::generative::Frame;
 use super::gradient::Gradient;
 use super::memory::Memory;
+use super::sites::SiteDescription;
 use super::strategy::{CallRecord, Current, SiteEntry};
 use super::types::TypeValue;
 use super::value::{Env, Known, Value};
@@ -215,6 +216,10 @@ pub(super) struct Machine<'a> {
     pub detaches: bool,
     /// Whether a product of a whole matrix may be moved before the loop over its rows.
     pub hoists: bool,
+    /// Samples are variables to be summed out: no strategy, all values of their supports.
+    pub enumerating: bool,
+    /// Such samples by the number of their site.
+    pub summed: HashMap<u32, SiteDescription>,
     /// Absent optional addresses are NaN: for reports, which show what is present.
     pub absent_is_missing: bool,
     /// The declared type of the expression about to be evaluated: sizes of a call that no argument settles come from it.
@@ -269,6 +274,8 @@ impl<'a> Machine<'a> {
             memory: Memory::default(),
             detaches: false,
             hoists: true,
+            enumerating: false,
+            summed: HashMap::new(),
             absent_is_missing: false,
             want: None,
             initialising: None,

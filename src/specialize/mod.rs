@@ -15,6 +15,7 @@ mod call;
 mod clause;
 mod combinator;
 mod dist;
+mod enumerated;
 mod expr;
 mod fold;
 mod generative;

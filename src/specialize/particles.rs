@@ -36,7 +36,14 @@ impl<'a> Machine<'a> {
             GenForm::Predictive { of } => {
                 self.run_given(&of.within(g.frozen), mode, Given { predictive: true, ..given }, span)
             }
+            GenForm::Marginal { .. } | GenForm::Normalize { .. } if self.enumerating && !g.enumerates() => unsupported(
+                span,
+                "a function that is estimated by importance sampling inside `marginal` by `enumerate`",
+            ),
             GenForm::Marginal { of, keep, by } => {
+                if let (true, Some(fixed), false) = (self.enumerating, &given.fixed, matches!(mode, Mode::Density(_))) {
+                    return self.fixed_marginal(&of.within(g.frozen), keep, fixed, span);
+                }
                 let mode = whole_trace(mode, &given);
                 let run = self.marginal(&of.within(g.frozen), keep, by, g.frozen, mode, span)?;
                 Ok(without(run, given.fixed.as_ref()))
@@ -163,17 +170,6 @@ impl<'a> Machine<'a> {
                 Ok(Run { trace: kept.clone(), given: Vec::new(), score, value: kept })
             }
         }
-    }
-
-    /// `marginal(…, by: enumerate)`: the density is summed over all values of the other addresses.
-    fn marginal_by_enumeration(
-        &mut self,
-        _of: &Rc<Gen<'a>>,
-        _keep: &[String],
-        _mode: Mode<'a>,
-        span: Span,
-    ) -> R<Run<'a>> {
-        unsupported(span, "`marginal` by `enumerate`")
     }
 
     fn normalized(

@@ -46,6 +46,13 @@ pub(super) fn split(program: &mut Program) {
     remove_dead(program);
 }
 
+/// Splits `value`, which `stmts` define, into terms among them.
+pub(super) fn split_value(program: &mut Program, stmts: &mut Vec<Stmt>, value: Atom) {
+    let mut random = HashSet::new();
+    while mark_random(stmts, &mut random) {}
+    region(program, stmts, vec![(value, Coefficient::default())], &random);
+}
+
 /// Variables that depend on samples; true if any was added. Draws are not samples: no strategy moves them.
 fn mark_random(stmts: &[Stmt], random: &mut HashSet<Var>) -> bool {
     let mut changed = false;

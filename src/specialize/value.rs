@@ -435,6 +435,11 @@ impl<'a> Gen<'a> {
         if outer && !self.frozen { Rc::new(Gen { frozen: true, ..(**self).clone() }) } else { self.clone() }
     }
 
+    /// A marginal that is exact.
+    pub(super) fn enumerates(&self) -> bool {
+        matches!(&self.form, GenForm::Marginal { by, .. } if matches!(**by, Algorithm::Enumerate))
+    }
+
     fn map_atoms(&self, f: &mut dyn FnMut(Atom) -> Atom) -> Rc<Gen<'a>> {
         let form = match &self.form {
             GenForm::Item { item, args } => {

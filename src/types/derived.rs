@@ -516,7 +516,11 @@ fn slot(part: &Part, z: &str) -> String {
         None => format!("{z}[{}]", part.offset.add(&position(part)).source()),
         Some(inner) => {
             let start = part.offset.add(&position(part).mul(inner));
-            format!("{z}[{}..{}]", start.source(), start.add(inner).source())
+            if part.outer.is_empty() {
+                return format!("{z}[{}..{}]", start.source(), start.add(inner).source());
+            }
+            // Both ends are the same number plus constants once sizes are known.
+            format!("{z}[{}..{} + ({})]", start.source(), start.source(), inner.source())
         }
     }
 }

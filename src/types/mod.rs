@@ -16,6 +16,7 @@ pub mod condition;
 pub mod context;
 pub mod derived;
 pub mod estimates;
+pub mod enumerated;
 pub mod expression;
 pub mod fitting;
 pub mod generative;

@@ -129,26 +129,12 @@ impl Checker {
             return self.run_gen(&of, how);
         }
         match by {
-            Algorithm::Enumerate { span } => self.marginal_by_enumeration(&of, &types, &kept, &rest, how, *span),
+            Algorithm::Enumerate { span } => self.marginal_by_enumeration(&of, types, kept, &rest, how, *span),
             Algorithm::Importance(importance) => {
                 let scheme = Scheme { g, of, by: importance, name: "marginal" };
                 self.marginal_by_importance(&scheme, types, kept, &rest, how)
             }
         }
-    }
-
-    /// `marginal(…, by: enumerate)`: the density summed over all values of `rest`.
-    fn marginal_by_enumeration(
-        &mut self,
-        _of: &GenVal,
-        _types: &Outcome,
-        _kept: &[Entry],
-        _rest: &[Entry],
-        _how: How,
-        span: Span,
-    ) -> Option<Outcome> {
-        self.unsupported(span, "`marginal` by `enumerate`");
-        None
     }
 
     fn marginal_by_importance(
