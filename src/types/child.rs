@@ -1,20 +1,18 @@
 //! Generative functions sampled inside others: their addresses nest under the statement's, or come into scope by name; with a
 //! strategy for all of it, one is a single site whose distribution is over its traces.
 
-use super::address::{Nesting, add_kind, element_at, present_at, rewritten, value_rank};
-use super::annotation::named;
-use super::block::any_stmt;
+use super::address::{Nesting, add_kind, element_at, rewritten};
 use super::condition::Condition;
-use super::context::{Checker, Frame, How, Piece, Run, Site, Template, with_batch};
+use super::context::{Checker, How, Piece, Site};
 use super::estimates::union;
+use super::generative::{Given, on_kind};
 use super::poly::Poly;
 use super::property::{Asked, Property};
 use super::strategy::on_hull;
-use super::tiling::Fault;
-use super::value::{DistVal, Env, GenForm, GenVal, Kind, Mode, Num, Optional, Record, Support, Val, Whole};
+use super::value::{DistVal, Env, GenForm, GenVal, Kind, Record, Val, Whole};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::syntax::tree::{Address, Expr, ExprKind, IndexExpr, ItemKind, NodeId, Stmt, StmtKind, TypeExpr};
+use crate::syntax::tree::{Expr, Stmt};
 use std::rc::Rc;
 
 impl Checker {

@@ -1,17 +1,14 @@
 //! Generative functions on abstract values: sites, addresses, observations; one body serves the trace type, `simulate`,
 //! `log_density` and `draw`.
 
-use super::address::{Nesting, add_kind, element_at, present_at, rewritten, value_rank};
+use super::address::{add_kind, element_at, present_at, value_rank};
 use super::annotation::named;
 use super::block::any_stmt;
 use super::condition::Condition;
 use super::context::{Checker, Frame, How, Piece, Run, Site, Template, with_batch};
-use super::estimates::union;
 use super::poly::Poly;
-use super::property::{Asked, Property};
-use super::strategy::on_hull;
 use super::tiling::Fault;
-use super::value::{DistVal, Env, GenForm, GenVal, Kind, Mode, Num, Optional, Record, Support, Val, Whole};
+use super::value::{DistVal, Env, GenForm, GenVal, Kind, Mode, Num, Optional, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Address, Expr, ExprKind, IndexExpr, ItemKind, NodeId, Stmt, StmtKind, TypeExpr};
