@@ -167,8 +167,9 @@ impl Model {
         let constrained =
             compile::executable(&constrained_program, &data, Backend::Interpreter).map_err(|d| session.refuse(d))?;
         let log_joint = match guide {
-            Some(guide) => Some(log_joint(session, guide, backend)?),
-            None => None,
+            // An estimated density changes from draw to draw: there is nothing to go along.
+            Some(guide) if guide.exact => Some(log_joint(session, guide, backend)?),
+            Some(_) | None => None,
         };
         let mut quantities = Vec::new();
         let draws = match pair {

@@ -9,7 +9,7 @@
 use super::fresh::{self, Fresh, Shot};
 use super::marginal::Chain;
 use super::memory::Keeper;
-use super::pull::{Element, Env, Interrupt, Pull, Pulled, Scope, Task, apply_export, unravel, unsupported};
+use super::pull::{CHOICE, Element, Env, Interrupt, Pull, Pulled, Scope, Task, apply_export, unravel, unsupported};
 use super::tasks::tasks;
 use super::{Deriver, JOINT_LIMIT, Site, TABLE_LIMIT, oneshot, tree};
 use crate::diagnostic::Diagnostic;
@@ -93,6 +93,7 @@ impl Deriver<'_> {
                     }
                     return Err(*d);
                 }
+                Err(Interrupt::Choice) => return Err(unsupported(CHOICE)),
                 Err(Interrupt::Split { .. } | Interrupt::Unroll) => {
                     return Err(unsupported("a term reads elements of a site in a way that cannot be followed"));
                 }
@@ -460,6 +461,7 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
                 .map(|&n| {
                     let v = self.pull.d.program.new_var(Type::INT, None);
                     self.pull.ranges.insert(v, n);
+                    self.pull.values.insert(v);
                     self.pull.placeholders.insert(v);
                     v.into()
                 })
@@ -550,6 +552,7 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
             dims.iter().map(|d| (self.pull.d.program.new_var(Type::INT, None), d.1)).collect();
         for &(v, n) in &indices {
             self.pull.ranges.insert(v, n);
+            self.pull.values.insert(v);
         }
         self.pull.scopes.push(Scope::default());
         for ((element, _), &(l, _)) in dims.iter().zip(&indices) {
@@ -600,6 +603,7 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
         for a in args {
             values.push(self.at_call(a, l, &env)?);
         }
+        self.pull.values.extend(values.iter().filter_map(|v| v.var()));
         self.pull.assigned.push((element.clone(), values));
         Ok(())
     }
@@ -657,6 +661,7 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
                 call.extents.iter().map(|&n| (self.pull.d.program.new_var(Type::INT, None), n)).collect();
             for &(v, n) in &indices {
                 self.pull.ranges.insert(v, n);
+                self.pull.values.insert(v);
             }
             let l: Vec<Atom> = indices.iter().map(|&(v, _)| v.into()).collect();
             self.pull.scopes.push(Scope::default());
@@ -670,6 +675,7 @@ impl<'p, 'a, 'b> Enumeration<'p, 'a, 'b> {
             for &a in &call.args {
                 values.push(self.at_call(a, &l, &own)?);
             }
+            self.pull.values.extend(values.iter().filter_map(|v| v.var()));
             self.pull.assigned.push((element.clone(), values));
             let inner = self.sum_locals(analysed, rest, task, env)?;
             let mut part: Option<Atom> = None;

@@ -36,7 +36,10 @@ impl Pull<'_, '_> {
                     for (&(v, _), &at) in f.indices.iter().zip(indices) {
                         inner.insert(v, at);
                     }
-                    self.read(f.body.results[position], &indices[n..], &inner)
+                    match self.read(f.body.results[position], &indices[n..], &inner) {
+                        Err(Interrupt::Choice) => self.choice(array, f, indices, env),
+                        other => other,
+                    }
                 }
                 Collector::Sum { keep } => {
                     let n = keep.len();
@@ -135,6 +138,30 @@ impl Pull<'_, '_> {
                 Ok(plain(self, whole))
             }
         }
+    }
+
+    /// An element of a collected array whose index is an enumerated value: each element is evaluated, one is chosen.
+    fn choice(&mut self, array: Atom, f: &For, indices: &[Atom], env: &Env) -> Pulled<Atom> {
+        let chosen = f.indices.iter().zip(indices).position(|(_, &at)| self.is_chosen(at));
+        let Some(axis) = chosen else { return Err(Interrupt::Choice) };
+        let extent = f.indices[axis].1;
+        if extent == 0 || extent > UNROLL_LIMIT {
+            return Err(Interrupt::Choice);
+        }
+        let mut at = indices.to_vec();
+        let mut value: Option<Atom> = None;
+        for i in (0..extent).rev() {
+            at[axis] = Atom::Int(i64::try_from(i).unwrap_or(0));
+            let element = self.read(array, &at, env)?;
+            value = Some(match value {
+                None => element,
+                Some(rest) => {
+                    let here = self.op(Op::IEq, &[indices[axis], at[axis]]);
+                    self.op(Op::Select, &[here, element, rest])
+                }
+            });
+        }
+        Ok(value.unwrap_or(Atom::Real(0.0)))
     }
 
     /// Least and largest value of an index, if it is a constant or a new loop index plus a constant.

@@ -128,6 +128,7 @@ impl Enumeration<'_, '_, '_> {
             extents.iter().map(|&n| (self.pull.d.program.new_var(Type::INT, None), n)).collect();
         for &(v, n) in &indices {
             self.pull.ranges.insert(v, n);
+            self.pull.values.insert(v);
         }
         self.pull.scopes.push(Scope::default());
         for (element, &(l, _)) in dims.iter().zip(&indices) {
@@ -195,6 +196,7 @@ impl Enumeration<'_, '_, '_> {
         self.pull.scopes.push(Scope::default());
         let l = self.pull.d.program.new_var(Type::INT, None);
         self.pull.ranges.insert(l, self.support(element.site));
+        self.pull.values.insert(l);
         let result = self.coefficient(element, l.into());
         self.pull.scopes.truncate(self.pull.scopes.len().saturating_sub(1).max(1));
         let found = std::mem::replace(&mut self.pull.assigned, assigned);
@@ -299,6 +301,7 @@ impl Enumeration<'_, '_, '_> {
             let element = Element { site, at };
             let l = self.pull.d.program.new_var(Type::INT, None);
             self.pull.ranges.insert(l, self.support(site));
+            self.pull.values.insert(l);
             match self.coefficient(&element, l.into()) {
                 Ok(_) => {}
                 // The first iterations do not fit in the window yet: it must be deeper.
@@ -395,6 +398,7 @@ impl Enumeration<'_, '_, '_> {
             extents.iter().map(|&n| (self.pull.d.program.new_var(Type::INT, None), n)).collect();
         for &(v, n) in &indices {
             self.pull.ranges.insert(v, n);
+            self.pull.values.insert(v);
         }
         self.pull.scopes.push(Scope::default());
         self.pull.assigned.clear();

@@ -20,6 +20,9 @@ pub(super) const UNROLL_LIMIT: usize = 64;
 /// How far a carried value is followed back.
 pub(super) const CARRY_LIMIT: usize = 80;
 
+/// What is said where an element that another one's value names cannot be chosen from an array.
+pub(crate) const CHOICE: &str = "an enumerated value is used as the index of another enumerated address";
+
 pub(crate) enum Interrupt {
     /// The loop over new index `index` must be cut at `at`.
     Split {
@@ -28,6 +31,8 @@ pub(crate) enum Interrupt {
     },
     /// A fold over inner indices must be unrolled.
     Unroll,
+    /// An element is named by the value of another one: all of the array must be at hand to choose from.
+    Choice,
     /// The window of a chain must hold more of `site`'s past.
     Deeper {
         site: usize,
@@ -107,6 +112,8 @@ pub(crate) struct Pull<'a, 'b> {
     /// While recording, an element that is not assigned gets a placeholder.
     pub recording: bool,
     pub placeholders: HashSet<Var>,
+    /// Values that elements are given one after the other, and the indices that run over them.
+    pub values: HashSet<Var>,
     /// The override's element met last.
     pub(super) met: Option<Env>,
     /// (variable, array over its loops) to be made visible at the top.
@@ -139,6 +146,7 @@ impl<'a, 'b> Pull<'a, 'b> {
             assigned: Vec::new(),
             recording: false,
             placeholders: HashSet::new(),
+            values: HashSet::new(),
             met: None,
             exports: Vec::new(),
             site_types: Vec::new(),
@@ -202,6 +210,7 @@ impl<'a, 'b> Pull<'a, 'b> {
                 Ok(())
             }
             Interrupt::Fail(d) => Err(*d),
+            Interrupt::Choice => Err(unsupported(CHOICE)),
             Interrupt::Unroll | Interrupt::Deeper { .. } => {
                 Err(unsupported("a term reads elements of a site in a way that cannot be followed"))
             }
@@ -443,6 +452,12 @@ impl<'a, 'b> Pull<'a, 'b> {
         match &*stmt {
             Stmt::Op { op: Op::Read, args, .. } => {
                 let indices = args[1..].iter().map(|&a| self.atom(a, env)).collect::<Pulled<Vec<_>>>()?;
+                // An index that depends on elements names others by their values, however it is computed.
+                for (old, new) in args[1..].iter().zip(&indices) {
+                    if tree::is_tainted(&self.tainted, *old) {
+                        self.values.extend(new.var());
+                    }
+                }
                 self.read(args[0], &indices, env)
             }
             Stmt::Op { op, args, .. } => {

@@ -183,8 +183,8 @@ impl Pull<'_, '_> {
             if self.depends_on_inner(a) {
                 return Err(Interrupt::Unroll);
             }
-            if self.depends_on_placeholder(a) {
-                return Err(fail("an enumerated value is used as the index of another enumerated address"));
+            if self.is_chosen(a) {
+                return Err(Interrupt::Choice);
             }
         }
         let element = Element { site, at };
@@ -212,8 +212,9 @@ impl Pull<'_, '_> {
         !self.inner.is_empty() && self.depends(atom, &self.inner)
     }
 
-    fn depends_on_placeholder(&self, atom: Atom) -> bool {
-        self.depends(atom, &self.placeholders)
+    /// Whether an index is the value of an element, or made of one.
+    pub(super) fn is_chosen(&self, atom: Atom) -> bool {
+        self.depends(atom, &self.placeholders) || self.depends(atom, &self.values)
     }
 
     fn depends(&self, atom: Atom, on: &HashSet<Var>) -> bool {

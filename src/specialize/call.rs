@@ -4,7 +4,7 @@
 use super::machine::{Machine, R, refuse, unsupported};
 use super::scan::{self, Mention};
 use super::types::TypeValue;
-use super::value::{Bijector, Binding, Dist, Env, Gen, This, Value};
+use super::value::{Bijector, Binding, Dist, Env, Gen, GenForm, This, Value};
 use crate::base::source::Span;
 use crate::syntax::tree::{Arg, Expr, ExprKind, ItemKind, Name, Param, TypeExpr};
 use crate::types::program::ItemId;
@@ -43,6 +43,10 @@ impl<'a> Machine<'a> {
             {
                 let reduce = if n == "sum" { super::loops::Reduce::Sum } else { super::loops::Reduce::Mean };
                 return self.for_expr(clauses, condition.as_deref(), body, env, reduce, *span);
+            }
+            if super::combinator::is_combinator(n) && self.checked.items.resolve(env.module, n).is_none() {
+                // Names of addresses among the arguments have no value of their own.
+                return self.combinator(n, callee.id, args, env, span);
             }
             if n == "support" && self.checked.items.resolve(env.module, n).is_none() {
                 return unsupported(span, "`support` outside the range of a `for`");
@@ -191,7 +195,7 @@ impl<'a> Machine<'a> {
                 let (mut bound, sizes) =
                     self.bind_args(&g.sizes, &g.params, args, module_env(module), &g.name, span)?;
                 bound.extend(sizes.into_iter().map(|(n, i)| (n, Value::int(i))));
-                Ok(Value::Gen(Rc::new(Gen { item: id, args: bound, frozen: false })))
+                Ok(Value::Gen(Rc::new(Gen { form: GenForm::Item { item: id, args: bound }, frozen: false })))
             }
             ItemKind::Bijector(b) => {
                 let (mut bound, sizes) =

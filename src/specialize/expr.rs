@@ -83,7 +83,7 @@ impl<'a> Machine<'a> {
             StmtKind::Sample { address, ty, value, by } => {
                 self.sample_stmt(stmt, address, ty.as_ref(), value, by.as_ref(), env)
             }
-            StmtKind::Observe { value, dist } => self.observe(value, dist, env, stmt.span),
+            StmtKind::Observe { value, dist } => self.observe(stmt, value, dist, env),
             StmtKind::Factor(e) => {
                 let x = self.scalar(e, env)?;
                 let x = self.real_of(x);
@@ -386,6 +386,7 @@ impl<'a> Machine<'a> {
             "pi" => Ok(Value::real(std::f64::consts::PI)),
             "infinity" => Ok(Value::real(f64::INFINITY)),
             "nan" => Ok(Value::real(f64::NAN)),
+            "enumerate" => Ok(Value::Algorithm(Rc::new(super::value::Algorithm::Enumerate))),
             _ if super::native::is_native(name) => Ok(Value::Native(name)),
             _ => refuse(span, format!("`{name}` has no value here")),
         }

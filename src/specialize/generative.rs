@@ -5,16 +5,18 @@ use super::address::{PieceKey, Window};
 use super::array::Index;
 use super::call::Argument;
 use super::machine::{Constant, Machine, R, SiteForm, UNKNOWN, refuse, unsupported};
+use super::scan::Mention;
 use super::strategy::SiteEntry;
 use super::types::{TypeValue, shape_of};
-use super::value::{Dist, Env, Gen, Strategy, Value};
+use super::value::{Dist, Env, Gen, GenForm, Strategy, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Block as CoreBlock, Collector, Sample, Scalar, Stmt as CoreStmt, Type, Var};
 use crate::ir::op::Op;
 use crate::specialize::sites::SiteDescription;
 use crate::syntax::tree::{Address, Block, ContinuationKind, Expr, ExprKind, ItemKind, NodeId, Stmt, TypeExpr};
-use crate::types::program::ModuleId;
+use crate::types::generative::observed_address;
+use crate::types::program::{ItemId, ModuleId};
 use std::rc::Rc;
 
 #[derive(Clone)]
@@ -37,10 +39,26 @@ pub(super) struct Frame<'a> {
     pub sampled: Vec<String>,
     /// False in an `expect`: samples bind names and leave no trace.
     pub traced: bool,
+    /// Values of addresses that are not sampled; under `Mode::Density` they are in the trace.
+    pub fixed: Option<Value<'a>>,
+    /// Addresses that have them: no part of the trace.
+    pub given: Vec<String>,
+    /// Observations are samples.
+    pub predictive: bool,
+}
+
+/// What a generative function is run with from outside.
+#[derive(Clone, Default)]
+pub(super) struct Given<'a> {
+    /// A record: values of addresses that are not sampled.
+    pub fixed: Option<Value<'a>>,
+    pub predictive: bool,
 }
 
 pub(super) struct Run<'a> {
     pub trace: Value<'a>,
+    /// Addresses with fixed values.
+    pub given: Vec<(String, Value<'a>)>,
     pub score: Atom,
     pub value: Value<'a>,
 }
@@ -52,6 +70,12 @@ pub(super) struct StrategyCall<'a> {
     args: Vec<Argument<'a>>,
     module: ModuleId,
     span: Span,
+}
+
+impl<'a> StrategyCall<'a> {
+    pub(super) fn map_atoms(&self, f: &mut dyn FnMut(Atom) -> Atom) -> StrategyCall<'a> {
+        StrategyCall { args: self.args.iter().map(|(n, v, s)| (*n, v.map_atoms(f), *s)).collect(), ..self.clone() }
+    }
 }
 
 impl<'a> Machine<'a> {
@@ -93,16 +117,62 @@ impl<'a> Machine<'a> {
             score: Vec::new(),
             sampled: Vec::new(),
             traced,
+            fixed: None,
+            given: Vec::new(),
+            predictive: false,
         });
         id
     }
 
     pub(super) fn run_gen(&mut self, g: &Rc<Gen<'a>>, mode: Mode<'a>, span: Span) -> R<Run<'a>> {
-        let ItemKind::Gen(item) = &self.checked.items.item(g.item).kind else {
+        self.run_given(g, mode, Given::default(), span)
+    }
+
+    /// [`Machine::run_gen`], with some addresses fixed or observations sampled.
+    pub(super) fn run_given(&mut self, g: &Rc<Gen<'a>>, mode: Mode<'a>, given: Given<'a>, span: Span) -> R<Run<'a>> {
+        let held = self.held;
+        // What is scored may have a derivative, and so may what is sampled for it.
+        self.held = (held || g.frozen) && !matches!(mode, Mode::Density(_));
+        let run = match &g.form {
+            GenForm::Item { item, args } => self.run_item(g, *item, args, mode, given, span),
+            _ => self.run_combined(g, mode, given, span),
+        };
+        self.held = held;
+        run
+    }
+
+    fn run_item(
+        &mut self,
+        g: &Rc<Gen<'a>>,
+        id: ItemId,
+        args: &[(&'a str, Value<'a>)],
+        mode: Mode<'a>,
+        given: Given<'a>,
+        span: Span,
+    ) -> R<Run<'a>> {
+        let ItemKind::Gen(item) = &self.checked.items.item(id).kind else {
             return refuse(span, "not a generative function");
         };
-        let mut env = super::call::env_of(self.checked.items.module_of(g.item), &g.args, &[]);
+        let mut args = args.to_vec();
+        if given.predictive {
+            // An argument that is sampled is read as the address.
+            super::scan::block(&item.body, &mut |m| {
+                if let Mention::Observed(name) = m {
+                    args.retain(|(n, _)| *n != name);
+                }
+            });
+        }
+        let mut env = super::call::env_of(self.checked.items.module_of(id), &args, &[]);
+        let mode = match (mode, &given.fixed) {
+            (Mode::Density(trace), Some(fixed)) => Mode::Density(trace.merged(fixed)),
+            (mode, _) => mode,
+        };
+        let scoring = matches!(mode, Mode::Density(_));
         env.frame = self.push_frame(mode, true);
+        if let Some(f) = self.frames.last_mut() {
+            f.predictive = given.predictive;
+            f.fixed = if scoring { None } else { given.fixed };
+        }
         let frozen = self.frozen;
         self.frozen |= g.frozen;
         let depth = self.frames.len();
@@ -118,9 +188,11 @@ impl<'a> Machine<'a> {
         self.frames.truncate(depth);
         let frame = self.frames.pop();
         let value = value?;
-        let trace = Value::record(finished?);
+        let names = frame.as_ref().map(|f| f.given.clone()).unwrap_or_default();
+        let (given, sampled) = finished?.into_iter().partition(|(n, _)| names.contains(n));
+        let trace = Value::record(sampled);
         let score = self.total(&frame.map(|f| f.score).unwrap_or_default());
-        Ok(Run { trace, score, value })
+        Ok(Run { trace, given, score, value })
     }
 
     pub(super) fn expect(&mut self, b: &'a Block, env: &Env<'a>, _span: Span) -> R<Value<'a>> {
@@ -145,9 +217,22 @@ impl<'a> Machine<'a> {
         }
     }
 
-    pub(super) fn observe(&mut self, value: &'a Expr, dist: &'a Expr, env: &Env<'a>, span: Span) -> R<()> {
+    pub(super) fn observe(&mut self, stmt: &'a Stmt, value: &'a Expr, dist: &'a Expr, env: &mut Env<'a>) -> R<()> {
+        let span = stmt.span;
         let d = self.expr(dist, env)?;
         let d = self.as_dist(&d, dist.span)?;
+        if self.frames.last().is_some_and(|f| f.predictive) {
+            let Some((name, at)) = observed_address(value) else {
+                return refuse(value.span, "what is observed here has no address to be sampled at");
+            };
+            let mut indices = Vec::new();
+            for e in at {
+                indices.push(self.scalar(e, env)?);
+            }
+            let written = self.checked.sources.text(value.span).to_owned();
+            let sample = Sampling { name: Some(name), indices, ty: None, by: None, written };
+            return self.sample_dist(stmt, &d, sample, env);
+        }
         let optional = self.optional_data(value, env);
         let x = self.expr(value, env)?;
         let lp = self.log_prob(&d, &x, optional, span)?;
@@ -196,7 +281,6 @@ impl<'a> Machine<'a> {
         env: &mut Env<'a>,
     ) -> R<()> {
         let v = self.expr(value, env)?;
-        let (mode, traced) = self.mode(stmt.span)?;
         let mut indices = Vec::new();
         if let Address::Named { indices: exprs, .. } = address {
             for e in exprs {
@@ -204,7 +288,9 @@ impl<'a> Machine<'a> {
             }
         }
         if let Some(g) = self.maybe_gen(&v, value.span)? {
-            if by.is_some() && matches!(mode, Mode::Simulate) && self.sites_form == SiteForm::Keep {
+            let (mode, traced) = self.mode(stmt.span)?;
+            let free = self.frames.last().is_none_or(|f| f.fixed.is_none() && !f.predictive);
+            if by.is_some() && matches!(mode, Mode::Simulate) && self.sites_form == SiteForm::Keep && free {
                 return self.sample_whole(&g, stmt, address, &indices, traced, by, env);
             }
             return self.sample_gen(&g, address, &indices, mode, traced, stmt.span);
@@ -214,11 +300,19 @@ impl<'a> Machine<'a> {
             Address::Named { name, .. } => Some(name.text.as_str()),
             Address::Splice(_) => None,
         };
+        let written = self.written(stmt, address);
+        self.sample_dist(stmt, &d, Sampling { name, indices, ty, by, written }, env)
+    }
+
+    /// A sample from a distribution: scored where its value is given, else a site.
+    fn sample_dist(&mut self, stmt: &'a Stmt, d: &Rc<Dist<'a>>, sample: Sampling<'a>, env: &mut Env<'a>) -> R<()> {
+        let (mode, traced) = self.mode(stmt.span)?;
+        let Sampling { name, indices, ty, by, written } = sample;
         if let Mode::Density(trace) = &mode {
             let x = match name {
                 Some(n) => self.trace_value(trace, n, &indices, stmt.span)?,
                 None => {
-                    let TypeValue::Record(fields) = self.event_type(&d)? else {
+                    let TypeValue::Record(fields) = self.event_type(d)? else {
                         return refuse(stmt.span, "`_ ~` takes a distribution over a record");
                     };
                     let mut out = Vec::new();
@@ -235,9 +329,19 @@ impl<'a> Machine<'a> {
                 // That it is scored here; its value stays in the trace.
                 self.add_piece(n, &indices, Value::Unit, stmt.span)?;
             }
-            let lp = self.log_prob(&d, &x, false, stmt.span)?;
+            let lp = self.log_prob(d, &x, false, stmt.span)?;
             self.score(lp);
             return Ok(());
+        }
+        if let (Some(n), Some(fixed)) = (name, self.fixed_field(name))
+            && traced
+        {
+            let at: Vec<Index> = indices.iter().map(|&a| Index::At(a)).collect();
+            let x = self.index(&fixed, &at, stmt.span)?;
+            let lp = self.log_prob(d, &x, false, stmt.span)?;
+            self.score(lp);
+            self.note_given(n);
+            return self.add_piece(n, &indices, x, stmt.span);
         }
         let strategy = self.strategy_call(stmt.id, by, env, stmt.span)?;
         let plain = matches!(mode, Mode::Draw | Mode::Path) || self.sites_form == SiteForm::Draw;
@@ -247,12 +351,12 @@ impl<'a> Machine<'a> {
         }
         let site = Site {
             strategy: if plain { None } else { strategy },
-            address: self.written(stmt, address),
+            address: written,
             indices: self.address_indices.iter().chain(&indices).copied().collect(),
             path: matches!(mode, Mode::Path),
             span: stmt.span,
         };
-        let d = self.widened(&d, site_type.as_ref())?;
+        let d = self.widened(d, site_type.as_ref())?;
         let number = self.fresh_site();
         let (x, lp) = self.site(&d, &site, number, traced)?;
         if traced {
@@ -283,6 +387,18 @@ impl<'a> Machine<'a> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn fixed_field(&self, name: Option<&str>) -> Option<Value<'a>> {
+        self.frames.last()?.fixed.as_ref()?.field(name?).cloned()
+    }
+
+    fn note_given(&mut self, name: &str) {
+        if let Some(f) = self.frames.last_mut()
+            && !f.given.iter().any(|n| n == name)
+        {
+            f.given.push(name.to_owned());
         }
     }
 
@@ -333,9 +449,22 @@ impl<'a> Machine<'a> {
             (Mode::Density(trace), Some(n)) => Mode::Density(self.trace_value(trace, n, indices, span)?),
             (other, _) => other.clone(),
         };
+        let given = Given {
+            fixed: match name {
+                None => self.frames.last().and_then(|f| f.fixed.clone()),
+                Some(_) => match self.fixed_field(name) {
+                    Some(fixed) => {
+                        let at: Vec<Index> = indices.iter().map(|&a| Index::At(a)).collect();
+                        Some(self.index(&fixed, &at, span)?)
+                    }
+                    None => None,
+                },
+            },
+            predictive: self.frames.last().is_some_and(|f| f.predictive),
+        };
         let before = self.address_indices.len();
         self.address_indices.extend_from_slice(indices);
-        let run = self.run_gen(g, inner, span);
+        let run = self.run_given(g, inner, given, span);
         self.address_indices.truncate(before);
         let run = run?;
         self.score(run.score);
@@ -348,6 +477,10 @@ impl<'a> Machine<'a> {
                 } else if let Value::Record(fields) = &run.trace {
                     for (n, v) in fields.iter() {
                         self.add_piece(n, &[], v.clone(), span)?;
+                    }
+                    for (n, v) in run.given {
+                        self.note_given(&n);
+                        self.add_piece(&n, &[], v, span)?;
                     }
                 }
                 Ok(())
@@ -416,7 +549,7 @@ impl<'a> Machine<'a> {
                     self.add_piece(n, indices, trace, span)?;
                 }
                 if !matches!(run.value, Value::Unit) {
-                    env.bind(n, if indices.is_empty() { run.value } else { Value::Unit });
+                    self.add_piece(&super::address::returned(n), indices, run.value, span)?;
                 }
                 Ok(())
             }
@@ -436,7 +569,7 @@ impl<'a> Machine<'a> {
         names
     }
 
-    fn strategy_call(
+    pub(super) fn strategy_call(
         &mut self,
         id: NodeId,
         by: Option<&'a Expr>,
@@ -483,7 +616,13 @@ impl<'a> Machine<'a> {
 
     /// Samples `dist`; the value and its log density (0 unless `scored`). Elements of a batch are sites of one number
     /// under one loop. A distribution that is the image of a `base` under its `forward` is sampled at its base.
-    fn site(&mut self, dist: &Rc<Dist<'a>>, site: &Site<'a>, number: u32, scored: bool) -> R<(Value<'a>, Atom)> {
+    pub(super) fn site(
+        &mut self,
+        dist: &Rc<Dist<'a>>,
+        site: &Site<'a>,
+        number: u32,
+        scored: bool,
+    ) -> R<(Value<'a>, Atom)> {
         if dist.batch.is_empty() {
             return self.site_element(dist, site, number, scored);
         }
@@ -673,6 +812,17 @@ impl<'a> Machine<'a> {
         let (args, _) = self.bind_args(&[], &item.params, call.args.clone(), env, &item.name, call.span)?;
         Ok(Strategy { item, module, args })
     }
+}
+
+/// The parts of a sample from a distribution.
+struct Sampling<'a> {
+    /// `None`: a record, whose fields are addresses.
+    name: Option<&'a str>,
+    indices: Vec<Atom>,
+    ty: Option<&'a TypeExpr>,
+    by: Option<&'a Expr>,
+    /// The address as written.
+    written: String,
 }
 
 /// What a site carries besides its distribution.

@@ -74,10 +74,11 @@ impl<'a> Machine<'a> {
         let want = self.want.take();
         let cells = self.assigned_cells(body, env);
         let mut samples: Vec<&'a str> = Vec::new();
-        scan::block(body, &mut |m| {
-            if let Mention::Sampled(n) = m {
-                samples.push(n);
-            }
+        let predictive = self.frames.last().is_some_and(|f| f.predictive);
+        scan::block(body, &mut |m| match m {
+            Mention::Sampled(n) => samples.push(n),
+            Mention::Observed(n) if predictive => samples.push(n),
+            _ => {}
         });
         let parts = Parts { clauses, cells: &cells, samples: samples.into() };
         let mut body = |m: &mut Machine<'a>, env: &Env<'a>| {

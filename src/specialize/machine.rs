@@ -179,6 +179,8 @@ pub(super) struct Machine<'a> {
     pub next_frame: u32,
     pub facts: HashMap<Var, Fact>,
     pub frozen: bool,
+    /// A frozen function runs forwards here: nothing that it samples from has a derivative.
+    pub held: bool,
     /// Values of parameters, and with derivative zero.
     pub params: HashMap<ItemId, Value<'a>>,
     pub frozen_params: HashMap<ItemId, Value<'a>>,
@@ -245,6 +247,7 @@ impl<'a> Machine<'a> {
             next_frame: 1,
             facts: HashMap::new(),
             frozen: false,
+            held: false,
             params: HashMap::new(),
             frozen_params: HashMap::new(),
             param_reads: 0,

@@ -4,8 +4,8 @@
 use super::array::Index;
 use super::call::Argument;
 use super::generative::Mode;
-use super::machine::{Machine, R, refuse, unsupported};
-use super::value::{Array, Env, Gen, Known, Repr, Value};
+use super::machine::{Machine, R, refuse};
+use super::value::{Array, Env, Known, Repr, Value};
 use crate::base::source::Span;
 use crate::ir::core::{Atom, Collector, Noise, Prim, Scalar, Type};
 use crate::ir::op::Op;
@@ -108,17 +108,12 @@ const OTHERS: &[&str] = &[
     "inspect",
 ];
 
-const LATER: &[&str] = &["merge", "restrict", "predictive", "condition", "marginal", "normalize"];
-
 pub(super) fn is_native(name: &str) -> bool {
-    unary(name).is_some() || several(name).is_some() || OTHERS.contains(&name) || LATER.contains(&name)
+    unary(name).is_some() || several(name).is_some() || OTHERS.contains(&name) || super::combinator::is_combinator(name)
 }
 
 impl<'a> Machine<'a> {
     pub(super) fn native(&mut self, name: &'a str, args: Vec<Argument<'a>>, env: &Env<'a>, span: Span) -> R<Value<'a>> {
-        if LATER.contains(&name) {
-            return unsupported(span, format!("`{name}`"));
-        }
         let values: Vec<Value<'a>> = args.into_iter().map(|(_, v, _)| v).collect();
         if let (Some(op), [x]) = (unary(name), values.as_slice()) {
             if let Value::Estimate(_) = x {
@@ -233,7 +228,7 @@ impl<'a> Machine<'a> {
                 let g = self.as_gen(q, span)?;
                 let held = Value::Gen(g).map_atoms(&mut |a| self.stop_atom(a));
                 let g = self.as_gen(&held, span)?;
-                Ok(Value::Gen(Rc::new(Gen { frozen: true, ..(*g).clone() })))
+                Ok(Value::Gen(g.within(true)))
             }
             ("simulate", [q]) => {
                 let g = self.as_gen(q, span)?;

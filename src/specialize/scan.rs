@@ -9,6 +9,8 @@ pub(super) enum Mention<'a> {
     Assigned(&'a str),
     /// Sampled at an address of this name.
     Sampled(&'a str),
+    /// Observed at an address of this name.
+    Observed(&'a str),
 }
 
 pub(super) fn block<'a>(b: &'a Block, f: &mut dyn FnMut(Mention<'a>)) {
@@ -66,6 +68,9 @@ fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(Mention<'a>)) {
             by.iter().for_each(|e| expr(e, f));
         }
         StmtKind::Observe { value, dist } => {
+            if let Some((name, _)) = crate::types::generative::observed_address(value) {
+                f(Mention::Observed(name));
+            }
             expr(value, f);
             expr(dist, f);
         }

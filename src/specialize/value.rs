@@ -2,6 +2,7 @@
 //! distributions); the rest are atoms of the Core under construction. An array of records is a record of arrays.
 
 use super::clause::PlateSet;
+use crate::base::source::Span;
 use crate::ir::core::{Atom, Scalar, Var};
 use crate::syntax::tree::{Expr, StrategyItem};
 use crate::types::program::{ItemId, ModuleId};
@@ -79,6 +80,7 @@ pub(super) enum Value<'a> {
     Native(&'a str),
     Dist(Rc<Dist<'a>>),
     Gen(Rc<Gen<'a>>),
+    Algorithm(Rc<Algorithm<'a>>),
     Bijector(Rc<Bijector<'a>>),
     /// `k` of a strategy.
     Continuation,
@@ -108,15 +110,60 @@ pub(super) struct Dist<'a> {
     pub batched: Vec<bool>,
     pub sizes: Vec<(&'a str, i64)>,
     pub batch: Vec<usize>,
-    /// A generative function as a distribution over its traces: whether it is frozen. `item` is then the function.
-    pub whole: Option<bool>,
+    /// A generative function, the only argument, as a distribution over its traces.
+    pub whole: bool,
 }
 
 #[derive(Clone)]
 pub(super) struct Gen<'a> {
-    pub item: ItemId,
-    pub args: Vec<(&'a str, Value<'a>)>,
+    pub form: GenForm<'a>,
     pub frozen: bool,
+}
+
+/// What a generative function is made of.
+#[derive(Clone)]
+pub(super) enum GenForm<'a> {
+    /// A `model` or `guide`, applied.
+    Item {
+        item: ItemId,
+        args: Vec<(&'a str, Value<'a>)>,
+    },
+    /// Some addresses have the values of this record.
+    Condition {
+        of: Rc<Gen<'a>>,
+        fixed: Value<'a>,
+    },
+    /// What is observed is sampled too.
+    Predictive {
+        of: Rc<Gen<'a>>,
+    },
+    /// Only the addresses `keep` (and those under them) are left.
+    Marginal {
+        of: Rc<Gen<'a>>,
+        keep: Rc<[String]>,
+        by: Rc<Algorithm<'a>>,
+    },
+    Normalize {
+        of: Rc<Gen<'a>>,
+        by: Rc<Algorithm<'a>>,
+    },
+}
+
+/// How what is marginalised, or the normaliser, is dealt with.
+#[derive(Clone)]
+pub(super) enum Algorithm<'a> {
+    Enumerate,
+    Importance(Importance<'a>),
+}
+
+#[derive(Clone)]
+pub(super) struct Importance<'a> {
+    /// A generative function, or a function to one from the trace that it is to explain.
+    pub proposal: Value<'a>,
+    pub count: usize,
+    /// The strategy of the index of the chosen particle.
+    pub index: Option<super::generative::StrategyCall<'a>>,
+    pub span: Span,
 }
 
 #[derive(Clone)]
@@ -283,6 +330,7 @@ impl<'a> Value<'a> {
             Value::Item(_) => "an item",
             Value::Dist(_) => "a distribution",
             Value::Gen(_) => "a generative function",
+            Value::Algorithm(_) => "an algorithm",
             Value::Bijector(_) => "a bijector",
             Value::Continuation => "a continuation",
             Value::Estimate(_) | Value::Estimates(_) => "an estimate",
@@ -346,7 +394,8 @@ impl<'a> Value<'a> {
                 Value::Closure(Rc::new(Closure { params: c.params.clone(), body: c.body, env }))
             }
             Value::Dist(d) => Value::Dist(Rc::new(d.map_atoms(f))),
-            Value::Gen(g) => Value::Gen(Rc::new(Gen { item: g.item, args: pairs(&g.args, f), frozen: g.frozen })),
+            Value::Gen(g) => Value::Gen(g.map_atoms(f)),
+            Value::Algorithm(a) => Value::Algorithm(a.map_atoms(f)),
             Value::Bijector(b) => Value::Bijector(Rc::new(Bijector { item: b.item, args: pairs(&b.args, f) })),
             Value::Estimate(e) => Value::Estimate(Rc::new(Estimate {
                 constant: f(e.constant),
@@ -377,6 +426,41 @@ impl<'a> Value<'a> {
 impl EstimateTerm {
     fn map_atoms(&self, f: &mut dyn FnMut(Atom) -> Atom) -> EstimateTerm {
         EstimateTerm { call: self.call, primal: self.primal.map(&mut *f), stopped: self.stopped.map(&mut *f) }
+    }
+}
+
+impl<'a> Gen<'a> {
+    /// Frozen if `outer` is.
+    pub(super) fn within(self: &Rc<Gen<'a>>, outer: bool) -> Rc<Gen<'a>> {
+        if outer && !self.frozen { Rc::new(Gen { frozen: true, ..(**self).clone() }) } else { self.clone() }
+    }
+
+    fn map_atoms(&self, f: &mut dyn FnMut(Atom) -> Atom) -> Rc<Gen<'a>> {
+        let form = match &self.form {
+            GenForm::Item { item, args } => {
+                GenForm::Item { item: *item, args: args.iter().map(|(n, v)| (*n, v.map_atoms(f))).collect() }
+            }
+            GenForm::Condition { of, fixed } => GenForm::Condition { of: of.map_atoms(f), fixed: fixed.map_atoms(f) },
+            GenForm::Predictive { of } => GenForm::Predictive { of: of.map_atoms(f) },
+            GenForm::Marginal { of, keep, by } => {
+                GenForm::Marginal { of: of.map_atoms(f), keep: keep.clone(), by: by.map_atoms(f) }
+            }
+            GenForm::Normalize { of, by } => GenForm::Normalize { of: of.map_atoms(f), by: by.map_atoms(f) },
+        };
+        Rc::new(Gen { form, frozen: self.frozen })
+    }
+}
+
+impl<'a> Algorithm<'a> {
+    fn map_atoms(&self, f: &mut dyn FnMut(Atom) -> Atom) -> Rc<Algorithm<'a>> {
+        Rc::new(match self {
+            Algorithm::Enumerate => Algorithm::Enumerate,
+            Algorithm::Importance(i) => Algorithm::Importance(Importance {
+                proposal: i.proposal.map_atoms(f),
+                index: i.index.as_ref().map(|c| c.map_atoms(f)),
+                ..i.clone()
+            }),
+        })
     }
 }
 

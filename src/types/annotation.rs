@@ -4,7 +4,9 @@
 use super::context::Checker;
 use super::poly::Poly;
 use super::program::BoundTest;
-use super::value::{Base, BijectorVal, Callable, DistVal, Edge, Env, GenVal, Kind, Num, Record, Shape, Support, Val};
+use super::value::{
+    Base, BijectorVal, Callable, DistVal, Edge, Env, GenForm, GenVal, Kind, Num, Record, Shape, Support, Val,
+};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Bounds, Expr, ExprKind, ItemKind, Name, TypeExpr, TypeKind};
@@ -95,13 +97,7 @@ impl Checker {
                             span: ty.span,
                         }))
                     }
-                    "gen" => Val::Gen(Rc::new(GenVal {
-                        item: None,
-                        args: Vec::new(),
-                        sizes: Vec::new(),
-                        frozen: false,
-                        span: ty.span,
-                    })),
+                    "gen" => Val::Gen(Rc::new(GenVal { form: GenForm::Declared, frozen: false, span: ty.span })),
                     "bijector" => {
                         let mut sides = args.iter().map(|a| self.resolve(a, env)).collect::<Vec<_>>().into_iter();
                         Val::Bijector(Rc::new(BijectorVal {

@@ -317,7 +317,13 @@ impl Checker {
         match value {
             Val::Unit => Val::Unit,
             Val::Bijector(b) => Val::Bijectors([b.clone(), b].into()),
-            Val::Unknown | Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijectors(_) | Val::Text => Val::Unknown,
+            Val::Unknown
+            | Val::Fn(_)
+            | Val::Dist(_)
+            | Val::Gen(_)
+            | Val::Algorithm(_)
+            | Val::Bijectors(_)
+            | Val::Text => Val::Unknown,
             value => value.map(&mut |n| n.clone().under(&dims)),
         }
     }

@@ -5,7 +5,7 @@ use super::context::{Checker, Frame};
 use super::estimates::Source;
 use super::poly::Poly;
 use super::program::ItemId;
-use super::value::{BijectorVal, Callable, DistVal, Env, GenVal, Mode, Num, Support, Val};
+use super::value::{BijectorVal, Callable, DistVal, Env, GenForm, GenVal, Mode, Num, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Arg, Expr, ExprKind, FnItem, ItemKind, Member, Name, Param};
@@ -106,9 +106,9 @@ impl Checker {
                 self.want = want;
                 return self.apply_item(id, values, span, env);
             }
-            if !local && super::native::is_later(name) {
-                // Its arguments have rules of their own (`keep: [x, y]`).
-                return self.unsupported(span, &format!("`{name}`"));
+            if !local && super::combinator::NAMES.contains(&name.as_str()) {
+                // Arguments that are names of addresses have no value of their own.
+                return self.combinator(name, callee, args, span, env);
             }
             if !local && super::native::is_native(name) {
                 let values = self.native_args(name, args, env);
@@ -479,7 +479,7 @@ impl Checker {
                     return Val::Unknown;
                 }
                 let (sizes, args) = split_bindings(&inner, &g.sizes, &g.params);
-                Val::Gen(Rc::new(GenVal { item: Some(id), args, sizes, frozen: env.frozen, span }))
+                Val::Gen(Rc::new(GenVal { form: GenForm::Item { id, args, sizes }, frozen: env.frozen, span }))
             }
             ItemKind::Dist(d) => {
                 let mut inner = Env::new(module, Mode::Pure);

@@ -5,7 +5,7 @@ use super::context::{Checker, How, OriginKind};
 use super::load::{Command, World, load};
 use super::poly::Poly;
 use super::program::{Checked, ItemId, ModuleId};
-use super::value::{Base, DistVal, Env, GenVal, Kind, Mode, Num, Support, Val};
+use super::value::{Base, DistVal, Env, GenForm, GenVal, Kind, Mode, Num, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::{Diagnostic, Severity, has_errors};
 use crate::syntax::tree::{
@@ -351,11 +351,14 @@ impl Checker {
             ItemKind::Gen(g) => {
                 self.assumed_params(&g.sizes, &g.params, &mut env, false);
                 let (sizes, args) = super::call::split_bindings(&env, &g.sizes, &g.params);
-                let value = GenVal { item: Some(id), args, sizes, frozen: false, span: g.name.span };
+                let value = GenVal { form: GenForm::Item { id, args, sizes }, frozen: false, span: g.name.span };
                 self.run_gen(&value, if g.is_model { How::Type } else { How::Simulate });
             }
             ItemKind::GuideAlias { value, .. } => {
                 let found = self.expr(value, &mut env);
+                if let Val::Gen(g) = &found {
+                    self.run_gen(g, How::Type);
+                }
                 if !matches!(found, Val::Gen(_) | Val::Unknown) {
                     let found = self.describe(&found);
                     self.report(

@@ -125,6 +125,12 @@ pub struct Run {
     pub pathless: Option<(Span, String)>,
     /// What is observed: address and place.
     pub observed: Vec<(String, Span)>,
+    /// Why its log density is only estimated: where and what.
+    pub inexact: Option<(Span, String)>,
+    /// Values of addresses that are not sampled.
+    pub fixed: Record,
+    /// Observations are samples.
+    pub predictive: bool,
     /// Kinds of addresses as far as known, for reads before the last piece.
     pub kinds: BTreeMap<String, Kind>,
     /// Marks addresses of this run.
@@ -502,6 +508,7 @@ impl Checker {
             },
             Val::Gen(_) => "a generative function".to_owned(),
             Val::Bijector(_) => "a bijector".to_owned(),
+            Val::Algorithm(_) => "an algorithm".to_owned(),
             Val::Bijectors(_) => "an array of bijectors".to_owned(),
             Val::Range { from, to } => format!("{}..{}", from.source(), to.source()),
             Val::Plate(p) => format!("the plate {}", p.name),

@@ -196,7 +196,8 @@ impl Checker {
             parts.push(part);
         }
         let text = self.guide_text(&name.text, family, settings, &parts, &offset);
-        self.parse_guide(name, family, model, module, text, &offset)
+        let guide = self.parse_guide(name, family, model, module, text, &offset)?;
+        Some(DerivedGuide { exact: outcome.run.inexact.is_none(), ..guide })
     }
 
     fn parse_guide(
@@ -259,6 +260,7 @@ impl Checker {
                 .collect(),
             unpack: format!("{}_unpack", name.text),
             latents,
+            exact: true,
         })
     }
 

@@ -177,6 +177,7 @@ impl Checker {
             "pi" => Val::Num(Num::literal(Base::Real, std::f64::consts::PI)),
             "infinity" => Val::Num(Num { support: Support::interval(Some(0.0), None), ..Num::real() }),
             "nan" => Val::Num(Num::real()),
+            "enumerate" => Val::Algorithm(Rc::new(super::value::Algorithm::Enumerate { span })),
             _ if super::native::is_native(name) => Val::Fn(Rc::new(Callable::Native(name.to_owned()))),
             _ if self.loaded.missing.contains(name) => Val::Unknown,
             _ => {
@@ -323,7 +324,9 @@ impl Checker {
         #[expect(clippy::cast_precision_loss, reason = "a literal's length is small")]
         let n = Poly::constant(parts.len() as f64);
         match element {
-            Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) | Val::Bijectors(_) => Val::Unknown,
+            Val::Fn(_) | Val::Dist(_) | Val::Gen(_) | Val::Bijector(_) | Val::Bijectors(_) | Val::Algorithm(_) => {
+                Val::Unknown
+            }
             element => element.map(&mut |x| x.clone().under(std::slice::from_ref(&n))),
         }
     }
@@ -686,9 +689,10 @@ impl Checker {
                     x.args.iter().zip(&y.args).map(|((n, a), (_, b))| (n.clone(), self.join(a, b, span))).collect();
                 Val::Dist(Rc::new(super::value::DistVal { args, ..(**x).clone() }))
             }
-            (Val::Fn(_), Val::Fn(_)) | (Val::Gen(_), Val::Gen(_)) | (Val::Bijector(_), Val::Bijector(_)) => {
-                Val::Unknown
-            }
+            (Val::Fn(_), Val::Fn(_))
+            | (Val::Gen(_), Val::Gen(_))
+            | (Val::Bijector(_), Val::Bijector(_))
+            | (Val::Algorithm(_), Val::Algorithm(_)) => Val::Unknown,
             (Val::Dist(_), Val::Dist(_)) => {
                 self.unsupported(span, "a choice between different distributions as a value");
                 Val::Unknown

@@ -8,12 +8,13 @@ use super::condition::Condition;
 use super::context::{Checker, Frame, How, Piece, Run, Site, Template, with_batch};
 use super::estimates::union;
 use super::poly::Poly;
+use super::property::{Asked, Property};
 use super::strategy::on_hull;
 use super::tiling::Fault;
-use super::value::{DistVal, Env, GenVal, Kind, Mode, Num, Optional, Record, Support, Val, Whole};
+use super::value::{DistVal, Env, GenForm, GenVal, Kind, Mode, Num, Optional, Record, Support, Val, Whole};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
-use crate::syntax::tree::{Address, Expr, ItemKind, NodeId, Stmt, StmtKind, TypeExpr};
+use crate::syntax::tree::{Address, Expr, ExprKind, IndexExpr, ItemKind, NodeId, Stmt, StmtKind, TypeExpr};
 use std::rc::Rc;
 
 /// One address with all its pieces joined.
@@ -39,13 +40,30 @@ pub struct Entry {
 pub struct Outcome {
     pub run: Run,
     pub entries: Vec<Entry>,
+    /// Addresses whose values are fixed: not part of the trace.
+    pub given: Vec<Entry>,
     pub result: Val,
+}
+
+/// What a generative function is run with from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// Values of addresses that are not sampled.
+    pub fixed: Record,
+    /// Observations are samples.
+    pub predictive: bool,
 }
 
 impl Checker {
     /// Runs the body of a generative function; `None` if nothing is known of it.
     pub fn run_gen(&mut self, g: &GenVal, how: How) -> Option<Outcome> {
-        let id = g.item?;
+        self.run_given(g, how, Given::default())
+    }
+
+    /// [`Checker::run_gen`], with some addresses fixed or observations sampled.
+    pub fn run_given(&mut self, g: &GenVal, how: How, given: Given) -> Option<Outcome> {
+        let GenForm::Item { id, args, sizes } = &g.form else { return self.run_combined(g, how, given) };
+        let id = *id;
         let item = self.loaded.items.item(id).clone();
         let ItemKind::Gen(function) = &item.kind else { return None };
         if self.recursive.contains(&id) || self.frames.len() > 60 {
@@ -53,20 +71,33 @@ impl Checker {
         }
         let mut env = Env::new(self.loaded.items.module_of(id), Mode::Generative);
         env.frozen = g.frozen;
-        for (name, size) in &g.sizes {
+        for (name, size) in sizes {
             env.bind(name, Val::Num(Num { support: Support::interval(Some(0.0), None), ..Num::size(size.clone()) }));
-        }
-        for (name, value) in &g.args {
-            env.bind(name, value.clone());
         }
         let token = self.fresh();
         let mut later = Vec::new();
+        let mut observed = Vec::new();
         any_stmt(&function.body, &mut |s| {
-            if let StmtKind::Sample { address: Address::Named { name, .. }, .. } = &s.kind {
-                later.push((name.text.clone(), s.span));
+            match &s.kind {
+                StmtKind::Sample { address: Address::Named { name, .. }, .. } => {
+                    later.push((name.text.clone(), s.span));
+                }
+                StmtKind::Observe { value, .. } if given.predictive => {
+                    if let Some((name, _)) = observed_address(value) {
+                        later.push((name.to_owned(), s.span));
+                        observed.push(name.to_owned());
+                    }
+                }
+                _ => {}
             }
             false
         });
+        for (name, value) in args {
+            // An argument that is sampled is read as the address.
+            if !observed.contains(name) {
+                env.bind(name, value.clone());
+            }
+        }
         self.runs.push(Run {
             how,
             name: function.name.text.clone(),
@@ -80,6 +111,9 @@ impl Checker {
             point: None,
             pathless: None,
             observed: Vec::new(),
+            inexact: None,
+            fixed: given.fixed,
+            predictive: given.predictive,
             kinds: std::collections::BTreeMap::new(),
             templates: std::collections::BTreeMap::new(),
             by_rows: std::collections::BTreeMap::new(),
@@ -92,23 +126,26 @@ impl Checker {
         let result = self.block(&function.body, &mut env);
         self.whole_division = whole;
         let run = self.runs.pop()?;
-        let entries = self.join_pieces(&run);
+        let (given, sampled): (Vec<Site>, Vec<Site>) =
+            run.sites.iter().cloned().partition(|s| run.fixed.get_path(&s.path).is_some());
+        let entries = self.join_pieces(&run, &sampled);
+        let given = self.join_pieces(&run, &given);
         self.frames.pop();
-        Some(Outcome { run, entries, result })
+        Some(Outcome { run, entries, given, result })
     }
 
-    fn join_pieces(&mut self, run: &Run) -> Vec<Entry> {
+    fn join_pieces(&mut self, run: &Run, all: &[Site]) -> Vec<Entry> {
         let mut paths: Vec<&str> = Vec::new();
-        for site in &run.sites {
+        for site in all {
             if !paths.contains(&site.path.as_str()) {
                 paths.push(&site.path);
             }
         }
         let mut entries = Vec::new();
         for path in paths {
-            let sites: Vec<&Site> = run.sites.iter().filter(|s| s.path == path).collect();
-            let all: Vec<Site> = sites.iter().map(|s| (*s).clone()).collect();
-            let presence = present_at(&all, None, &[]);
+            let sites: Vec<&Site> = all.iter().filter(|s| s.path == path).collect();
+            let own: Vec<Site> = sites.iter().map(|s| (*s).clone()).collect();
+            let presence = present_at(&own, None, &[]);
             let tiled = self.tile(&sites);
             let axes = match tiled {
                 Ok(axes) => axes,
@@ -174,7 +211,13 @@ impl Checker {
     }
 
     /// Pieces of an address from its written indices.
-    fn pieces(&mut self, name: &str, indices: &[Expr], span: Span, env: &mut Env) -> Option<(Vec<Piece>, Vec<Poly>)> {
+    pub fn pieces(
+        &mut self,
+        name: &str,
+        indices: &[Expr],
+        span: Span,
+        env: &mut Env,
+    ) -> Option<(Vec<Piece>, Vec<Poly>)> {
         let mut pieces = Vec::new();
         let mut at = Vec::new();
         let mut used: Vec<String> = Vec::new();
@@ -354,7 +397,7 @@ impl Checker {
         self.report(d);
     }
 
-    fn record_site(&mut self, path: &str, pieces: Vec<Piece>, value: Val, stmt: &Stmt) {
+    pub fn record_site(&mut self, path: &str, pieces: Vec<Piece>, value: Val, stmt: &Stmt) {
         let kind = value.kind();
         let present = self.present_condition();
         let Some(run) = self.runs.last_mut() else { return };
@@ -452,7 +495,13 @@ impl Checker {
         let mut whole = Record::default();
         for (field, template) in &fields.fields {
             let target = substitute_bounds(template, &substituted);
+            let fixed = self.runs.last().and_then(|r| r.fixed.get(field)).cloned();
             let value = match &how {
+                _ if fixed.is_some() => {
+                    let v = fixed.unwrap_or(Val::Unknown);
+                    self.fits(field, &v, &target, None, stmt.span);
+                    v
+                }
                 How::Density(trace) => match trace.get(field).map(Val::bare) {
                     Some(v) => {
                         self.fits(field, v, &target, trace.sampled, stmt.span);
@@ -478,7 +527,7 @@ impl Checker {
 
     /// One site: its value, and its contribution to the density.
     #[expect(clippy::too_many_arguments, reason = "the parts of a sample statement")]
-    fn site(
+    pub fn site(
         &mut self,
         d: &Rc<DistVal>,
         path: &str,
@@ -519,42 +568,19 @@ impl Checker {
             format!("{path}@{token}[{}]", inner.join(", "))
         };
         let how = self.how().cloned().unwrap_or(How::Type);
+        let fixed = self.runs.last().and_then(|r| r.fixed.get_path(path)).cloned();
         let value = match &how {
+            _ if fixed.is_some() => {
+                let value = fixed.unwrap_or(Val::Unknown);
+                self.element_of_trace(path, &value, pieces.len(), at, &target, None, stmt.span)
+            }
             How::Type | How::Draw => named(&target, &atom),
             How::Simulate => {
                 let kind = self.strategy(d, by, stmt, path, env);
                 self.passed(&named(&target, &atom), &kind)
             }
             How::Density(trace) => match trace.get_path(path).map(Val::bare) {
-                Some(value) => {
-                    let rank = value_rank(value);
-                    let want = pieces.len() + value_rank(&target);
-                    if rank != want && !matches!(value, Val::Unknown) {
-                        let (found, wanted) = (self.describe(value), self.describe(&target));
-                        self.report(
-                            Diagnostic::error(
-                                "E0401",
-                                stmt.span,
-                                format!("`{path}` has another shape in the trace: {found}"),
-                            )
-                            .label(if pieces.is_empty() {
-                                format!("here it is {wanted}")
-                            } else {
-                                format!("here it is an array of {wanted}, {} axes", pieces.len())
-                            })
-                            .note("the guide and the model must give an address the same shape")
-                            .fix(format!("sample `{path}` in the guide as the model does: in the same loops, with the same indices")),
-                        );
-                        Val::Unknown
-                    } else {
-                        let element = element_at(value, at);
-                        if self.fits(path, &element, &target, trace.sampled, stmt.span) {
-                            element
-                        } else {
-                            Val::Unknown
-                        }
-                    }
-                }
+                Some(value) => self.element_of_trace(path, value, pieces.len(), at, &target, trace.sampled, stmt.span),
                 None => named(&target, &atom),
             },
         };
@@ -564,19 +590,11 @@ impl Checker {
 
     /// The kind of what a strategy for a whole generative function passes on; reports what is wrong with it there.
     fn whole(&mut self, g: &Rc<GenVal>, by: &Expr, name: &str, stmt: &Stmt, env: &mut Env) -> Kind {
+        let asked = Asked { by: "the strategy", place: None };
+        let fine =
+            self.require(g, Property::Normalized, by.span, asked) & self.require(g, Property::Exact, by.span, asked);
         let (outcome, _) = self.quietly(|c| c.run_gen(g, How::Type));
-        let Some(outcome) = outcome else { return Kind::default() };
-        let function = outcome.run.name.clone();
-        if let Some((place, why)) = outcome.run.unnormalized.clone() {
-            self.report(
-                Diagnostic::error("E0306", stmt.span, format!("`{function}` cannot be one site: it is not normalized"))
-                    .label("a strategy for all of it")
-                    .also(place, why)
-                    .note("a strategy for a whole function treats it as one distribution over its traces, which needs a density that integrates to one")
-                    .fix("give each of its sites a strategy instead"),
-            );
-            return Kind::default();
-        }
+        let Some(outcome) = outcome.filter(|_| fine) else { return Kind::default() };
         let mut event = Record::default();
         for e in &outcome.entries {
             event.set_path(&e.path, self.freed(&e.value));
@@ -584,14 +602,46 @@ impl Checker {
         let d = Rc::new(DistVal {
             item: None,
             whole: Some(Whole { pathless: outcome.run.pathless.clone() }),
-            name: function,
-            args: g.args.clone(),
-            sizes: g.sizes.clone(),
+            name: outcome.run.name.clone(),
+            args: vec![("of".to_owned(), Val::Gen(g.clone()))],
+            sizes: Vec::new(),
             batch: Vec::new(),
             event: Val::Record(event),
             span: stmt.span,
         });
         self.strategy(&d, Some(by), stmt, name, env)
+    }
+
+    /// The element of a trace's value that a site scores.
+    #[expect(clippy::too_many_arguments, reason = "the two sides of a comparison")]
+    fn element_of_trace(
+        &mut self,
+        path: &str,
+        value: &Val,
+        axes: usize,
+        at: &[Poly],
+        target: &Val,
+        sampled: Option<Span>,
+        span: Span,
+    ) -> Val {
+        if value_rank(value) != axes + value_rank(target) && !matches!(value, Val::Unknown) {
+            let (found, wanted) = (self.describe(value), self.describe(target));
+            self.report(
+                Diagnostic::error("E0401", span, format!("`{path}` has another shape in the trace: {found}"))
+                    .label(if axes == 0 {
+                        format!("here it is {wanted}")
+                    } else {
+                        format!("here it is an array of {wanted}, {axes} axes")
+                    })
+                    .note("the guide and the model must give an address the same shape")
+                    .fix(format!(
+                        "sample `{path}` in the guide as the model does: in the same loops, with the same indices"
+                    )),
+            );
+            return Val::Unknown;
+        }
+        let element = element_at(value, at);
+        if self.fits(path, &element, target, sampled, span) { element } else { Val::Unknown }
     }
 
     /// `addr ~ child(args)`: its addresses nest; the binding is its return value.
@@ -615,7 +665,18 @@ impl Checker {
             other => other,
         };
         let child = GenVal { span: stmt.span, ..(**g).clone() };
-        let Some(outcome) = self.run_gen(&child, how) else {
+        let given = match self.runs.last() {
+            Some(run) if name.is_empty() => Given { fixed: run.fixed.clone(), predictive: run.predictive },
+            Some(run) => {
+                let fixed = match run.fixed.get(name).map(|v| element_at(v, at)) {
+                    Some(Val::Record(r)) => r,
+                    _ => Record::default(),
+                };
+                Given { fixed, predictive: run.predictive }
+            }
+            None => Given::default(),
+        };
+        let Some(outcome) = self.run_given(&child, how, given) else {
             self.mark_unknown();
             if let Some(run) = self.runs.last_mut() {
                 run.bindings.push(Site {
@@ -644,6 +705,9 @@ impl Checker {
         if run.pathless.is_none() {
             run.pathless = outcome.run.pathless.clone();
         }
+        if run.inexact.is_none() {
+            run.inexact = outcome.run.inexact.clone();
+        }
         run.observed.extend(outcome.run.observed.clone());
         if outcome.run.later.iter().any(|(n, _)| n == "?") {
             run.later.push(("?".to_owned(), Span::default()));
@@ -652,7 +716,7 @@ impl Checker {
         let rename = |p: &Poly| nesting.apply(p);
         let guide_observes = run.is_guide && (outcome.run.unnormalized.is_some());
         let mut noted: Vec<(String, Vec<Piece>)> = Vec::new();
-        for entry in &outcome.entries {
+        for entry in outcome.entries.iter().chain(&outcome.given) {
             let path = if name.is_empty() { entry.path.clone() } else { format!("{name}.{}", entry.path) };
             let whole: Vec<Piece> = pieces
                 .iter()
@@ -672,21 +736,16 @@ impl Checker {
             let kind = element.kind();
             run.kinds.entry(path.clone()).or_default().join(&kind);
             noted.push((path.clone(), whole.clone()));
-            let mut site =
-                Site { path, pieces: whole, value: element, span: stmt.span, id: None, presence: Condition::TRUE };
+            let span = if name.is_empty() { entry.span } else { stmt.span };
+            let mut site = Site { path, pieces: whole, value: element, span, id: None, presence: Condition::TRUE };
             let own = entry.presence.under(pieces.len(), entry.axes.len());
             let own = own.map(&rename);
             site.presence = site.over_places(&Condition::all([own, present.clone()]));
             run.templates.insert(site.path.clone(), site.template());
-            run.sites.push(site.clone());
             if name.is_empty() {
-                run.bindings.push(Site { span: entry.span, ..site.clone() });
+                run.bindings.push(site.clone());
             }
-            if let Some(last) = run.sites.last_mut()
-                && name.is_empty()
-            {
-                last.span = entry.span;
-            }
+            run.sites.push(site);
         }
         for (path, pieces) in noted {
             self.note_rows(&path, &pieces);
@@ -784,4 +843,23 @@ fn substitute_bounds(value: &Val, by: &[(String, Poly)]) -> Val {
             Support::Shape(_) => n.clone(),
         }
     })
+}
+
+/// The address that an observed expression is: its name and indices.
+pub fn observed_address(value: &Expr) -> Option<(&str, Vec<&Expr>)> {
+    match &value.kind {
+        ExprKind::Name(name) => Some((name, Vec::new())),
+        ExprKind::Index { array, indices } => {
+            let ExprKind::Name(name) = &array.kind else { return None };
+            let at: Option<Vec<&Expr>> = indices
+                .iter()
+                .map(|i| match i {
+                    IndexExpr::At(e) => Some(e),
+                    IndexExpr::Slice { .. } => None,
+                })
+                .collect();
+            Some((name, at?))
+        }
+        _ => None,
+    }
 }

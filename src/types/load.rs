@@ -277,6 +277,9 @@ impl Loaded {
             if !self.seen.insert(word.clone()) {
                 continue;
             }
+            if word == "importance" {
+                self.wanted.extend([super::particles::INDEX, super::particles::MEAN].map(str::to_owned));
+            }
             for number in library::files_of(&word).filter(|n| !library::by_use(*n)) {
                 self.library_file(number);
             }

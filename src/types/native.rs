@@ -4,7 +4,7 @@ use super::call::ArgVal;
 use super::context::Checker;
 use super::estimates::union;
 use super::poly::Poly;
-use super::value::{Base, Edge, Env, GenVal, Kind, Num, Shape, Support, Val};
+use super::value::{Base, Edge, Env, Kind, Num, Shape, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use std::rc::Rc;
@@ -99,19 +99,20 @@ const PROBABILITY: [&str; 28] = [
     "exact",
     "normalized",
 ];
-const LATER: [&str; 7] = ["merge", "restrict", "predictive", "condition", "marginal", "normalize", "importance"];
 
 pub fn names() -> impl Iterator<Item = &'static str> {
-    SMOOTH.into_iter().chain(JUMPING).chain(SEVERAL).chain(ARRAYS).chain(PROBABILITY).chain(["pi", "infinity", "whole"])
-}
-
-/// Functions of the language that cannot be called yet.
-pub fn is_later(name: &str) -> bool {
-    LATER.contains(&name)
+    SMOOTH
+        .into_iter()
+        .chain(JUMPING)
+        .chain(SEVERAL)
+        .chain(ARRAYS)
+        .chain(PROBABILITY)
+        .chain(super::combinator::NAMES)
+        .chain(["pi", "infinity", "whole"])
 }
 
 pub fn is_native(name: &str) -> bool {
-    names().any(|n| n == name) || LATER.contains(&name)
+    names().any(|n| n == name)
 }
 
 fn at_least_zero() -> Support {
@@ -120,9 +121,6 @@ fn at_least_zero() -> Support {
 
 impl Checker {
     pub fn native(&mut self, name: &str, args: Vec<ArgVal>, span: Span, env: &mut Env) -> Val {
-        if LATER.contains(&name) {
-            return self.unsupported(span, &format!("`{name}`"));
-        }
         if let Some(named) = args.iter().find(|a| a.name.is_some()) {
             let at = named.span;
             self.report(Diagnostic::error("E0203", at, format!("`{name}` has no named arguments")).label("named"));
@@ -473,7 +471,7 @@ impl Checker {
                     return Val::Unknown;
                 }
                 match &args[0].value {
-                    Val::Gen(g) => Val::Gen(Rc::new(GenVal { frozen: true, ..(**g).clone() })),
+                    Val::Gen(g) => Val::Gen(Rc::new(g.within(true))),
                     other => other.clone(),
                 }
             }

@@ -1,8 +1,9 @@
 //! What checking found, as text: trace types and properties, strategies, derived guides, obligations.
 
 use super::context::{Checker, How};
+use super::generative::Outcome;
 use super::program::DerivedGuide;
-use super::value::{Env, GenVal, Mode};
+use super::value::{Env, GenForm, GenVal, Mode, Val};
 use crate::syntax::tree::ItemKind;
 use std::fmt::Write as _;
 
@@ -31,18 +32,14 @@ impl Checker {
                         let mut env = Env::new(entry.module, Mode::Pure);
                         c.assumed_params(&g.sizes, &g.params, &mut env, false);
                         let (sizes, args) = super::call::split_bindings(&env, &g.sizes, &g.params);
-                        c.run_gen(&GenVal { item: Some(id), args, sizes, frozen: false, span: g.name.span }, How::Type)
+                        c.run_gen(
+                            &GenVal { form: GenForm::Item { id, args, sizes }, frozen: false, span: g.name.span },
+                            How::Type,
+                        )
                     });
                     let Some(outcome) = outcome else { continue };
                     let word = if g.is_model { "model" } else { "guide" };
-                    let normalized = if outcome.run.unnormalized.is_none() { "normalized, " } else { "" };
-                    let whole = if self.subsampled_by(&outcome.run).is_none() { ", whole" } else { "" };
-                    let _ = writeln!(
-                        out,
-                        "{word} {}: {} ({normalized}exact{whole})",
-                        g.name.text,
-                        self.trace_text(&outcome.entries)
-                    );
+                    self.print_function(word, &g.name.text, &outcome, &mut out);
                     let mut observed: Vec<&str> = outcome.run.observed.iter().map(|(n, _)| n.as_str()).collect();
                     observed.dedup();
                     if !observed.is_empty() {
@@ -54,6 +51,16 @@ impl Checker {
                                 let _ = writeln!(out, "  {} by {s} (chosen)", e.path);
                             }
                         }
+                    }
+                }
+                ItemKind::GuideAlias { name, .. } if !self.poisoned.contains(&id) => {
+                    let (outcome, _) =
+                        self.quietly(|c| match c.item_value(id, name.span, &Env::new(entry.module, Mode::Pure)) {
+                            Val::Gen(g) => c.run_gen(&g, How::Type),
+                            _ => None,
+                        });
+                    if let Some(outcome) = outcome {
+                        self.print_function("guide", &name.text, &outcome, &mut out);
                     }
                 }
                 _ => {}
@@ -70,5 +77,15 @@ impl Checker {
             let _ = writeln!(out, "tested when it runs: {} must be {} (line {line})", t.what, t.bound);
         }
         out
+    }
+
+    /// Trace type and properties.
+    fn print_function(&self, word: &str, name: &str, outcome: &Outcome, out: &mut String) {
+        let normalized = if outcome.run.unnormalized.is_none() { "normalized, " } else { "" };
+        let exact = if outcome.run.inexact.is_none() { "exact, " } else { "" };
+        let whole = if self.subsampled_by(&outcome.run).is_none() { "whole" } else { "" };
+        let properties = format!("{normalized}{exact}{whole}");
+        let properties = properties.trim_end_matches(", ");
+        let _ = writeln!(out, "{word} {name}: {} ({properties})", self.trace_text(&outcome.entries));
     }
 }

@@ -4,11 +4,12 @@ use super::call::ArgVal;
 use super::condition::Condition;
 use super::context::{Checker, How, Run, with_batch};
 use super::generative::{Entry, Outcome};
+use super::particles::trace;
 use super::poly::Poly;
 use super::value::{Base, DistVal, Env, GenVal, Kind, Num, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::syntax::tree::{Expr, ExprKind, ItemKind, ObjectiveItem};
+use crate::syntax::tree::ItemKind;
 use std::rc::Rc;
 
 impl Checker {
@@ -63,14 +64,7 @@ impl Checker {
 
     fn draw_gen(&mut self, g: &Rc<GenVal>) -> Val {
         match self.run_gen(g, How::Draw) {
-            Some(outcome) => {
-                let mut record = Record::default();
-                for e in &outcome.entries {
-                    let value = self.freed(&e.value);
-                    record.set_path(&e.path, e.traced(value));
-                }
-                Val::Record(record)
-            }
+            Some(outcome) => self.freed(&Val::Record(trace(&outcome.entries, None))),
             None => Val::Unknown,
         }
     }
@@ -255,25 +249,12 @@ impl Checker {
                 return Val::Tuple(vec![Val::Unknown, lq(Kind::default())]);
             }
         };
-        let g = if env.frozen { Rc::new(GenVal { frozen: true, ..(*g).clone() }) } else { g };
+        let g = if env.frozen { Rc::new(g.within(true)) } else { g };
         let Some(outcome) = self.run_gen(&g, How::Simulate) else {
             return Val::Tuple(vec![Val::Unknown, lq(Kind::default())]);
         };
-        if let Some((place, why)) = &outcome.run.unnormalized
-            && !outcome.run.is_guide
-        {
-            self.report(
-                Diagnostic::error("E0306", span, format!("`{}` cannot be simulated: it is not normalized", outcome.run.name))
-                    .label("simulated here")
-                    .also(*place, why.clone())
-                    .note("`simulate` needs a density that integrates to one; a function that observes, has a `factor`, a narrowed type or an improper distribution has none")
-                    .fix("give a guide here, or a model without observations"),
-            );
-        }
-        let mut record = Record { fields: Vec::new(), sampled: Some(self.user_span(span)) };
-        for e in &outcome.entries {
-            record.set_path(&e.path, e.traced(e.value.clone()));
-        }
+        self.must_simulate(&outcome, span, "simulated here");
+        let record = trace(&outcome.entries, Some(self.user_span(span)));
         let density = match &outcome.run.point {
             Some((span, name)) => Val::Absent { name: name.clone(), span: *span },
             None => density(&outcome.run),
@@ -302,9 +283,11 @@ impl Checker {
                 return result(Kind::default());
             }
         };
-        let gen_value = if env.frozen { Rc::new(GenVal { frozen: true, ..(*gen_value).clone() }) } else { gen_value };
+        let gen_value = if env.frozen { Rc::new(gen_value.within(true)) } else { gen_value };
         let record = match &t.value {
             Val::Record(r) => r.clone(),
+            // `{}`
+            Val::Unit => Record::default(),
             Val::Unknown => {
                 return match self.run_gen(&gen_value, How::Type) {
                     Some(outcome) => density(&outcome.run),
@@ -399,9 +382,11 @@ impl Checker {
         d = if !missing.is_empty() {
             d.fix(format!("sample {} in the guide too", missing.join(", ")))
         } else {
+            let kept: Vec<&str> = outcome.entries.iter().map(|e| e.path.as_str()).collect();
             d.fix(format!(
-                "take {} out of the guide (integrating it out by `marginal` is not supported yet)",
-                extra.join(", ")
+                "take {} out of the guide, or integrate it out: `marginal(…, keep: [{}], by: importance(…, n: 5))`",
+                extra.join(", "),
+                kept.join(", ")
             ))
         };
         self.report(d);
@@ -434,77 +419,6 @@ impl Checker {
                 .note("conditions are compared as expressions of addresses, arguments and data")
                 .fix("give it the same condition in both; one that is not a comparison of these goes into a `fn` that both call"),
         );
-    }
-
-    /// `where normalized(p), exact(q) = …`
-    pub fn conditions(&mut self, o: &ObjectiveItem, span: Span, env: &mut Env) {
-        for condition in &o.conditions {
-            let ExprKind::Call { callee, args } = &condition.kind else {
-                self.report(
-                    Diagnostic::error(
-                        "E0205",
-                        condition.span,
-                        "a condition asks for a property: `exact(q)`, `normalized(p)`, `whole(p)`",
-                    )
-                    .label("here"),
-                );
-                continue;
-            };
-            let name = match &callee.kind {
-                ExprKind::Name(name) => name.as_str(),
-                _ => "",
-            };
-            match name {
-                // Nothing that is supported is inexact.
-                "exact" => {}
-                "whole" => {
-                    for a in args {
-                        self.require_whole(&a.value, span, env);
-                    }
-                }
-                "normalized" => {
-                    for a in args {
-                        self.require_normalized(&a.value, span, env);
-                    }
-                }
-                _ => self.report(
-                    Diagnostic::error("E0201", condition.span, format!("there is no property `{name}`"))
-                        .label("properties are `exact`, `normalized`, `whole`"),
-                ),
-            }
-        }
-    }
-
-    fn require_whole(&mut self, e: &Expr, span: Span, env: &mut Env) {
-        let Val::Gen(g) = self.expr(e, env) else { return };
-        let (outcome, _) = self.quietly(|c| c.run_gen(&g, How::Type));
-        let Some(outcome) = outcome else { return };
-        if let Some((name, place)) = self.subsampled_by(&outcome.run) {
-            self.report(
-                Diagnostic::error("E0320", span, format!("`{}` must be whole here: `{name}` is subsampled", outcome.run.name))
-                    .label("the objective asks for it")
-                    .also(place, "a step goes through some rows only")
-                    .also(e.span, "asked for here")
-                    .note("the log density of a function with a subsampled plate is an estimate of it")
-                    .fix(format!("leave `by` out of `plate {name}`, or apply the objective to each row: `sum(for i in {name} {{ … }})`")),
-            );
-        }
-    }
-
-    fn require_normalized(&mut self, e: &Expr, span: Span, env: &mut Env) {
-        let Val::Gen(g) = self.expr(e, env) else { return };
-        let (outcome, _) = self.quietly(|c| c.run_gen(&g, How::Type));
-        if let Some(outcome) = outcome
-            && let Some((place, why)) = outcome.run.unnormalized
-        {
-            self.report(
-                Diagnostic::error("E0306", span, format!("`{}` must be normalized here", outcome.run.name))
-                    .label("the objective asks for it")
-                    .also(place, why)
-                    .also(e.span, "asked for here")
-                    .fix("use an objective for unnormalized models, or a model without observations"),
-            );
-        }
     }
 }
 

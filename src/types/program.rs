@@ -74,6 +74,8 @@ pub struct DerivedGuide {
     pub unpack: String,
     /// The number of unconstrained latents, an expression over data sizes.
     pub latents: Expr,
+    /// The model's log density is a number, not an estimate of one.
+    pub exact: bool,
 }
 
 /// Two sizes that must be equal once data are bound, as expressions over data.

@@ -230,11 +230,39 @@ impl Checker {
         }
     }
 
+    /// `observe x ~ d` under `predictive`: a sample at the address `x`.
+    fn predicted(&mut self, stmt: &Stmt, value: &Expr, dist: &Val, span: Span, env: &mut Env) {
+        let Some((name, indices)) = super::generative::observed_address(value) else {
+            self.mark_unknown();
+            self.report(
+                Diagnostic::error("E0405", value.span, "what is observed here has no address to be sampled at")
+                    .label("neither a name nor an element `y[i]`")
+                    .note("`predictive` samples each observation at the address of the data or argument observed")
+                    .fix("give the model an argument for it, and observe that"),
+            );
+            return;
+        };
+        let indices: Vec<Expr> = indices.into_iter().cloned().collect();
+        let Some((pieces, at)) = self.pieces(name, &indices, stmt.span, env) else { return self.mark_unknown() };
+        match dist {
+            Val::Dist(d) => {
+                let site = self.site(d, name, &pieces, &at, None, None, stmt, env);
+                self.record_site(name, pieces, site, stmt);
+            }
+            Val::Unknown => self.mark_unknown(),
+            other => self.not_sampled(other, span),
+        }
+    }
+
     pub fn observe(&mut self, stmt: &Stmt, value: &Expr, dist: &Expr, env: &mut Env) {
-        let v = self.expr(value, env);
+        let predictive = self.runs.last().is_some_and(|r| r.predictive);
+        let v = if predictive { Val::Unknown } else { self.expr(value, env) };
         let d = self.expr(dist, env);
         if !self.generative_only(stmt.span, "`observe`", env) {
             return;
+        }
+        if self.runs.last().is_some_and(|r| r.predictive) {
+            return self.predicted(stmt, value, &d, dist.span, env);
         }
         let name = super::expression::address_path(value).unwrap_or_default();
         if let Some(run) = self.runs.last_mut() {

@@ -7,7 +7,7 @@ use super::plate::PlateVal;
 use super::poly::Poly;
 use super::program::{ItemId, ModuleId};
 use crate::base::source::Span;
-use crate::syntax::tree::{Expr, Name};
+use crate::syntax::tree::{Expr, Name, NodeId};
 use std::rc::Rc;
 
 /// Index of an origin of smoothness: a parameter or a site.
@@ -270,6 +270,31 @@ impl Record {
             },
         }
     }
+    /// The fields of both; those of `over` where both have one.
+    #[must_use]
+    pub fn merged(&self, over: &Record) -> Record {
+        let mut out = self.clone();
+        for (name, value) in &over.fields {
+            match (out.fields.iter_mut().find(|(n, _)| n == name), value) {
+                (Some((_, Val::Record(own))), Val::Record(theirs)) => *own = own.merged(theirs),
+                (Some((_, own)), value) => *own = value.clone(),
+                (None, value) => out.fields.push((name.clone(), value.clone())),
+            }
+        }
+        out.sampled = self.sampled.or(over.sampled);
+        out
+    }
+    /// The fields that `keep` accepts, by path.
+    #[must_use]
+    pub fn restricted(&self, keep: &dyn Fn(&str) -> bool) -> Record {
+        let mut out = Record { fields: Vec::new(), sampled: self.sampled };
+        for path in self.paths().iter().filter(|p| keep(p)) {
+            if let Some(value) = self.get_path(path) {
+                out.set_path(path, value.clone());
+            }
+        }
+        out
+    }
     /// Paths of the leaves, in order.
     pub fn paths(&self) -> Vec<String> {
         let mut out = Vec::new();
@@ -333,12 +358,75 @@ pub struct Whole {
 
 #[derive(Clone, Debug)]
 pub struct GenVal {
-    /// `None`: of a declared type only.
-    pub item: Option<ItemId>,
-    pub args: Vec<(String, Val)>,
-    pub sizes: Vec<(String, Poly)>,
+    pub form: GenForm,
     pub frozen: bool,
     pub span: Span,
+}
+
+/// What a generative function is made of.
+#[derive(Clone, Debug)]
+pub enum GenForm {
+    /// Of a declared type only: nothing is known of it.
+    Declared,
+    /// A `model` or `guide`, applied.
+    Item { id: ItemId, args: Vec<(String, Val)>, sizes: Vec<(String, Poly)> },
+    /// `condition(g, {x: v})`: some addresses have these values.
+    Condition { of: Rc<GenVal>, fixed: Record },
+    /// `predictive(g)`: what is observed is sampled too.
+    Predictive { of: Rc<GenVal> },
+    /// `marginal(g, keep: [x, y], by: a)`
+    Marginal { of: Rc<GenVal>, keep: Vec<String>, by: Rc<Algorithm> },
+    /// `normalize(g, by: a)`
+    Normalize { of: Rc<GenVal>, by: Rc<Algorithm> },
+}
+
+/// How what is marginalised, or the normaliser, is dealt with.
+#[derive(Clone, Debug)]
+pub enum Algorithm {
+    /// Exact sums.
+    Enumerate {
+        span: Span,
+    },
+    Importance(Importance),
+}
+
+/// `importance(proposal, n: count, index: strategy)`
+#[derive(Clone, Debug)]
+pub struct Importance {
+    /// A generative function, or a function to one from the trace that it is to explain.
+    pub proposal: Val,
+    pub proposal_span: Span,
+    pub count: Num,
+    /// The strategy of the particle's index, with the names in scope where it is written.
+    pub index: Option<(Expr, Env)>,
+    /// Of the index' sample statement.
+    pub id: NodeId,
+    pub span: Span,
+}
+
+impl GenVal {
+    /// Frozen if `outer` is.
+    #[must_use]
+    pub fn within(&self, outer: bool) -> GenVal {
+        GenVal { frozen: self.frozen || outer, ..self.clone() }
+    }
+    fn each(&self, f: &mut dyn FnMut(&Num)) {
+        match &self.form {
+            GenForm::Declared => {}
+            GenForm::Item { args, .. } => args.iter().for_each(|(_, v)| v.each(f)),
+            GenForm::Condition { of, fixed } => {
+                of.each(f);
+                fixed.fields.iter().for_each(|(_, v)| v.each(f));
+            }
+            GenForm::Predictive { of } => of.each(f),
+            GenForm::Marginal { of, by, .. } | GenForm::Normalize { of, by } => {
+                of.each(f);
+                if let Algorithm::Importance(i) = &**by {
+                    i.proposal.each(f);
+                }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -373,6 +461,8 @@ pub enum Val {
     Dist(Rc<DistVal>),
     Gen(Rc<GenVal>),
     Bijector(Rc<BijectorVal>),
+    /// `importance(…)`, `enumerate`
+    Algorithm(Rc<Algorithm>),
     /// An array of bijectors, in order; of those that a loop makes, one stands twice.
     Bijectors(Rc<[Rc<BijectorVal>]>),
     /// `a..b`, a plate without `by`
@@ -434,7 +524,7 @@ impl Val {
             Val::Record(r) => r.fields.iter().for_each(|(_, v)| v.each(f)),
             Val::Optional(o) => o.value.each(f),
             Val::Dist(d) => d.args.iter().for_each(|(_, v)| v.each(f)),
-            Val::Gen(g) => g.args.iter().for_each(|(_, v)| v.each(f)),
+            Val::Gen(g) => g.each(f),
             Val::Bijector(b) => b.args.iter().for_each(|(_, v)| v.each(f)),
             Val::Bijectors(list) => list.iter().flat_map(|b| &b.args).for_each(|(_, v)| v.each(f)),
             Val::Fn(c) => {
@@ -449,6 +539,7 @@ impl Val {
             Val::Unknown
             | Val::Unit
             | Val::Text
+            | Val::Algorithm(_)
             | Val::Range { .. }
             | Val::Plate(_)
             | Val::Values(_)
