@@ -521,8 +521,11 @@ impl<'a> Machine<'a> {
             path: false,
             span,
         };
+        let Some(d) = super::dist::whole(g) else {
+            return unsupported(span, "a strategy for the whole of a function made of others");
+        };
         let number = self.fresh_site();
-        let (trace, _) = self.site(&super::dist::whole(g), &site, number, false)?;
+        let (trace, _) = self.site(&d, &site, number, false)?;
         // Its density at what was sampled, and what it returns then.
         let run = self.run_gen(g, Mode::Density(trace.clone()), span)?;
         if traced {
@@ -702,6 +705,7 @@ impl<'a> Machine<'a> {
     fn log_prob_own(&mut self, dist: &Rc<Dist<'a>>, x: &Value<'a>, span: Span) -> R<Atom> {
         // A point mass has none; the checker has seen to it that nothing reads it.
         if self.member(dist, "log_prob").is_none() {
+            self.point = true;
             return Ok(Atom::Real(f64::NAN));
         }
         self.log_prob(dist, x, false, span)

@@ -224,6 +224,8 @@ pub(super) struct Machine<'a> {
     pub initialising: Option<Vec<ItemId>>,
     /// `inspect`ed so far, in a program made for that.
     pub inspected: Option<Vec<(String, Var)>>,
+    /// A distribution without a density has been sampled: the score of its function is not a number.
+    pub point: bool,
 }
 
 /// Draws of one site are numbered below this.
@@ -271,6 +273,7 @@ impl<'a> Machine<'a> {
             want: None,
             initialising: None,
             inspected: None,
+            point: false,
         }
     }
 

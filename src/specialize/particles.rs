@@ -143,6 +143,7 @@ impl<'a> Machine<'a> {
                 let score = self.log_mean(&weights, span)?;
                 Ok(Run { trace: Value::record(Vec::new()), given: Vec::new(), score, value: kept })
             }
+            Mode::Path => unsupported(span, "a path through a function made of others"),
             Mode::Simulate | Mode::Draw => {
                 let drawn = matches!(mode, Mode::Draw);
                 let own = self.run_gen(of, mode, span)?;

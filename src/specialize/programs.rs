@@ -212,7 +212,8 @@ pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, opti
         }
         let inner = m.run_gen(&qg, Mode::Draw, q.span).and_then(|qr| {
             let pr = m.run_gen(&pg, Mode::Density(qr.trace.clone()), p.span)?;
-            let weight = m.real_op(Op::Sub, &[pr.score, qr.score]);
+            // A point mass has no density: its draws all weigh the same.
+            let weight = if m.point { Atom::Real(0.0) } else { m.real_op(Op::Sub, &[pr.score, qr.score]) };
             let mut results = vec![weight];
             for (value, latent) in [(&qr.trace, true), (&pr.value, false)] {
                 let mut named = Vec::new();

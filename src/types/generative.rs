@@ -594,7 +594,10 @@ impl Checker {
         let fine =
             self.require(g, Property::Normalized, by.span, asked) & self.require(g, Property::Exact, by.span, asked);
         let (outcome, _) = self.quietly(|c| c.run_gen(g, How::Type));
-        let Some(outcome) = outcome.filter(|_| fine) else { return Kind::default() };
+        let Some(outcome) = outcome.filter(|_| fine) else {
+            self.mark_unknown();
+            return Kind::default();
+        };
         let mut event = Record::default();
         for e in &outcome.entries {
             event.set_path(&e.path, self.freed(&e.value));

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let checks: [(&str, fn() -> Result<(), String>); 9] = [
+    let checks: [(&str, fn() -> Result<(), String>); 10] = [
+        ("what_is_inspected_is_reported_and_changes_nothing", inspected),
         ("a_fit_is_the_same_for_any_number_of_threads", threads),
         ("exit_statuses", statuses),
         ("every_refusal_has_a_code_and_a_place", refusals),
@@ -48,6 +49,42 @@ fn written(name: &str, text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).map_err(|e| e.to_string())?;
     Ok(path)
+}
+
+fn inspected() -> Result<(), String> {
+    let text = |inspected: bool| {
+        let of = |e: &str, name: &str| if inspected { format!("inspect({e}, \"{name}\")") } else { e.to_owned() };
+        [
+            "param m: real = 0.3\nmodel p() {\n  mu ~ normal(0, 1)\n  for i in 0..3 { observe ",
+            &of("1.0 * i", "data"),
+            " ~ normal(mu, 1) }\n}\nguide q() { mu ~ normal(m, 1) }\nfit expect {\n  let (t, lq) = simulate(q())\n  if ",
+            &of("1", "one"),
+            " == 1 { ",
+            &of("t.mu", "mean"),
+            " + log_density(p(), t) - lq } else { ",
+            &of("2", "never"),
+            " }\n}\n",
+        ]
+        .concat()
+    };
+    let run = |inspected: bool| {
+        let path = written("inspected.ppl", &text(inspected))?;
+        json(&["grad", &path.display().to_string(), "--samples", "200", "--seed", "3"])
+    };
+    let (with, without) = (run(true)?, run(false)?);
+    if with["value"] != without["value"] || with["gradient"] != without["gradient"] {
+        return Err("inspection changes a number".to_owned());
+    }
+    let found = &with["inspected"];
+    let near = |x: &Value, to: f64, by: f64| x.as_f64().is_some_and(|x| (x - to).abs() < by);
+    let fine = found["mean"]["count"] == 200
+        && near(&found["mean"]["sd"], 1.0, 0.25)
+        && near(&found["mean"]["mean"], 0.3, 0.36)
+        && found["data"]["count"] == 600
+        && found["data"]["max"] == 2.0
+        && found["one"]["max"] == 1.0
+        && found["never"].is_null();
+    if fine { Ok(()) } else { Err(format!("inspected: {found}")) }
 }
 
 fn threads() -> Result<(), String> {
