@@ -521,9 +521,7 @@ impl<'a> Machine<'a> {
             path: false,
             span,
         };
-        let Some(d) = super::dist::whole(g) else {
-            return unsupported(span, "a strategy for the whole of a function made of others");
-        };
+        let d = super::dist::whole(g);
         let number = self.fresh_site();
         let (trace, _) = self.site(&d, &site, number, false)?;
         // Its density at what was sampled, and what it returns then.

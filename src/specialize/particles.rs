@@ -162,7 +162,6 @@ impl<'a> Machine<'a> {
                 let score = self.log_mean(&weights, span)?;
                 Ok(Run { trace: kept.clone(), given: Vec::new(), score, value: kept })
             }
-            Mode::Path => refuse(span, "a marginal has no path of its own"),
         }
     }
 
