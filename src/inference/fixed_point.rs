@@ -77,11 +77,7 @@ fn point(s: &Sparse, factor: &[f64], e: &[f64]) -> Vec<f64> {
 /// What turns noise into points: the Cholesky factor, or standard deviations. `None` if the curvature is no maximum's.
 fn factor_of(s: &Sparse) -> Option<Vec<f64>> {
     let g = s.structure.cholesky(&s.curvature)?;
-    Some(if s.factorised {
-        s.structure.diagonal(&s.curvature).iter().map(|p| 1.0 / p.sqrt()).collect()
-    } else {
-        g
-    })
+    Some(if s.factorised { s.structure.diagonal(&s.curvature).iter().map(|p| 1.0 / p.sqrt()).collect() } else { g })
 }
 
 /// ELBO over fixed antithetic draws; `-inf` where a density is not finite.
@@ -101,11 +97,8 @@ fn elbo(hill: &mut dyn Hill, s: &Sparse, seed: u64) -> f64 {
             return f64::NEG_INFINITY;
         }
     }
-    let half_log_det = if s.factorised {
-        factor.iter().map(|s| s.ln()).sum()
-    } else {
-        -0.5 * s.structure.log_det(&factor)
-    };
+    let half_log_det =
+        if s.factorised { factor.iter().map(|s| s.ln()).sum() } else { -0.5 * s.structure.log_det(&factor) };
     total / SCORED as f64 + half_log_det + 0.5 * n as f64 * (1.0 + std::f64::consts::TAU.ln())
 }
 

@@ -6,8 +6,8 @@
 
 use super::bound::{Bound, ParamBlock, ParamRole};
 use super::dense;
-use super::fixed_point;
 use super::fit::{Control, Observer, Phase, Progress};
+use super::fixed_point;
 use super::noise::Noise;
 use super::quasi_newton::{Curvature, DENSE, Hill, Point, ascend};
 use super::structure::Structure;
@@ -122,12 +122,7 @@ impl Surface<'_> {
 
 /// The best start found; `None` if the log joint is finite nowhere that was tried.
 /// For a factorised guide, where the density's Hessian has structure, it is the best factorised Gaussian.
-pub(crate) fn start(
-    bound: &mut dyn Bound,
-    seed: u64,
-    observer: &mut dyn Observer,
-    factorised: bool,
-) -> Option<Start> {
+pub(crate) fn start(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observer, factorised: bool) -> Option<Start> {
     let n = bound.latent_len();
     let mut surface = Surface::new(bound, observer);
     let mut noise = Noise::new(seed, 1);
@@ -200,15 +195,8 @@ fn structured(
     let n = from.location.len();
     let sds: Vec<f64> = (0..n).map(|i| dense::norm(&from.factor[i * n..i * n + i + 1])).collect();
     let precision = (n <= DENSE).then(|| dense::inverse_from_cholesky(&from.factor, n));
-    let found = fixed_point::best(
-        surface,
-        structure.clone(),
-        &from.location,
-        &sds,
-        precision.as_deref(),
-        factorised,
-        seed,
-    )?;
+    let found =
+        fixed_point::best(surface, structure.clone(), &from.location, &sds, precision.as_deref(), factorised, seed)?;
     if !factorised && n <= DENSE && found.elbo < from.elbo - 0.05 {
         return None;
     }

@@ -325,8 +325,7 @@ fn grouped(touches: &[Vec<bool>], by_degree: &[usize], alone: usize) -> Vec<Vec<
     let mut groups: Vec<Vec<usize>> = by_degree[..alone].iter().map(|i| vec![*i]).collect();
     let mut hub = vec![false; n];
     by_degree[..alone].iter().for_each(|i| hub[*i] = true);
-    let near: Vec<Vec<usize>> =
-        (0..n).map(|i| (0..n).filter(|j| touches[i][*j] && !hub[*j]).collect()).collect();
+    let near: Vec<Vec<usize>> = (0..n).map(|i| (0..n).filter(|j| touches[i][*j] && !hub[*j]).collect()).collect();
     // Per group beyond the hubs: variables that it touches.
     let mut taken: Vec<Vec<bool>> = Vec::new();
     for j in (0..n).filter(|j| !hub[*j]) {

@@ -157,8 +157,9 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let of =
-            |ending, khat| verdict(&Figures { ending, steps: 10, plain: false, khat, rows: &[], factorised: true, narrow: &[] });
+        let of = |ending, khat| {
+            verdict(&Figures { ending, steps: 10, plain: false, khat, rows: &[], factorised: true, narrow: &[] })
+        };
         assert_eq!(of(Ending::Settled, Some(0.5)).status, FitStatus::Converged);
         assert!(of(Ending::Settled, Some(0.5)).reasons.is_empty());
         let bad = of(Ending::Settled, Some(0.8));

@@ -28,20 +28,31 @@ pub(super) struct Forward<'a> {
 
 /// The generative function that a distribution over traces is.
 pub(super) fn as_whole<'a>(dist: &Dist<'a>) -> Option<Rc<Gen<'a>>> {
-    dist.whole.map(|frozen| Rc::new(Gen { form: GenForm::Item { item: dist.item, args: dist.args.clone() }, frozen }))
+    match dist.args.as_slice() {
+        [(_, Value::Gen(g))] if dist.whole => Some(g.clone()),
+        _ => None,
+    }
 }
 
-/// A generative function as a distribution over its traces; `None`: one made of others.
-pub(super) fn whole<'a>(g: &Gen<'a>) -> Option<Rc<Dist<'a>>> {
-    let GenForm::Item { item, args } = &g.form else { return None };
-    Some(Rc::new(Dist {
-        item: *item,
-        args: args.clone(),
-        batched: vec![false; args.len()],
+/// A generative function as a distribution over its traces.
+pub(super) fn whole<'a>(g: &Rc<Gen<'a>>) -> Rc<Dist<'a>> {
+    fn root(g: &Gen<'_>) -> ItemId {
+        match &g.form {
+            GenForm::Item { item, .. } => *item,
+            GenForm::Condition { of, .. }
+            | GenForm::Predictive { of }
+            | GenForm::Marginal { of, .. }
+            | GenForm::Normalize { of, .. } => root(of),
+        }
+    }
+    Rc::new(Dist {
+        item: root(g),
+        args: vec![("of", Value::Gen(g.clone()))],
+        batched: vec![false],
         sizes: Vec::new(),
         batch: Vec::new(),
-        whole: Some(g.frozen),
-    }))
+        whole: true,
+    })
 }
 
 impl<'a> Machine<'a> {
@@ -115,7 +126,7 @@ impl<'a> Machine<'a> {
             }
             batched.push(true);
         }
-        let dist = Dist { item, args, batched, sizes, batch, whole: None };
+        let dist = Dist { item, args, batched, sizes, batch, whole: false };
         self.check_arguments(&dist, params, span)?;
         Ok(Value::Dist(Rc::new(dist)))
     }
@@ -222,7 +233,7 @@ impl<'a> Machine<'a> {
 
     /// Type and support of one element.
     pub(super) fn event_type(&mut self, dist: &Rc<Dist<'a>>) -> R<TypeValue<'a>> {
-        if dist.whole.is_some() {
+        if dist.whole {
             return self.trace_type(dist);
         }
         let Some(item) = self.dist_item(dist.item) else {

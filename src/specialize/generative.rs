@@ -289,7 +289,8 @@ impl<'a> Machine<'a> {
         }
         if let Some(g) = self.maybe_gen(&v, value.span)? {
             let (mode, traced) = self.mode(stmt.span)?;
-            if by.is_some() && matches!(mode, Mode::Simulate) && self.sites_form == SiteForm::Keep {
+            let free = self.frames.last().is_none_or(|f| f.fixed.is_none() && !f.predictive);
+            if by.is_some() && matches!(mode, Mode::Simulate) && self.sites_form == SiteForm::Keep && free {
                 return self.sample_whole(&g, stmt, address, &indices, traced, by, env);
             }
             return self.sample_gen(&g, address, &indices, mode, traced, stmt.span);
@@ -520,9 +521,7 @@ impl<'a> Machine<'a> {
             path: false,
             span,
         };
-        let Some(d) = super::dist::whole(g) else {
-            return unsupported(span, "a strategy for the whole of a function made of others");
-        };
+        let d = super::dist::whole(g);
         let number = self.fresh_site();
         let (trace, _) = self.site(&d, &site, number, false)?;
         // Its density at what was sampled, and what it returns then.
@@ -551,7 +550,7 @@ impl<'a> Machine<'a> {
                     self.add_piece(n, indices, trace, span)?;
                 }
                 if !matches!(run.value, Value::Unit) {
-                    env.bind(n, if indices.is_empty() { run.value } else { Value::Unit });
+                    self.add_piece(&super::address::returned(n), indices, run.value, span)?;
                 }
                 Ok(())
             }

@@ -196,7 +196,7 @@ impl<'a> Machine<'a> {
                 let score = self.real_op(Op::Sub, &[target.score, mean]);
                 Ok(Run { trace: Value::record(Vec::new()), given: Vec::new(), score, value: trace })
             }
-            Mode::Path => unsupported(span, "a path through a function made of others"),
+            Mode::Path => refuse(span, "a normalised function has no path"),
             Mode::Simulate | Mode::Draw => {
                 let drawn = matches!(mode, Mode::Draw);
                 let particles = self.copies(by.count, span, |m| {
@@ -231,13 +231,8 @@ impl<'a> Machine<'a> {
         if strategy.is_none() && !plain {
             return refuse(by.span, "no strategy was chosen for the index of the particle");
         }
-        let site = Site {
-            strategy,
-            address: "index".to_owned(),
-            indices: self.address_indices.clone(),
-            path: false,
-            span: by.span,
-        };
+        let indices = Vec::new();
+        let site = Site { strategy, address: "index".to_owned(), indices, path: false, span: by.span };
         let number = self.fresh_site();
         let (index, _) = self.site(&d, &site, number, false)?;
         self.force(&index, span)

@@ -110,8 +110,8 @@ pub(super) struct Dist<'a> {
     pub batched: Vec<bool>,
     pub sizes: Vec<(&'a str, i64)>,
     pub batch: Vec<usize>,
-    /// A generative function as a distribution over its traces: whether it is frozen. `item` is then the function.
-    pub whole: Option<bool>,
+    /// A generative function, the only argument, as a distribution over its traces.
+    pub whole: bool,
 }
 
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use super::generative::{Given, on_kind};
 use super::poly::Poly;
 use super::property::{Asked, Property};
 use super::strategy::on_hull;
-use super::value::{DistVal, Env, GenForm, GenVal, Kind, Record, Val, Whole};
+use super::value::{DistVal, Env, GenVal, Kind, Record, Val, Whole};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Expr, Stmt};
@@ -21,28 +21,11 @@ impl Checker {
         let asked = Asked { by: "the strategy", place: None };
         let fine =
             self.require(g, Property::Normalized, by.span, asked) & self.require(g, Property::Exact, by.span, asked);
-        if !fine {
-            self.mark_unknown();
-            return Kind::default();
-        }
-        let GenForm::Item { args, sizes, .. } = &g.form else {
-            self.unsupported(by.span, "a strategy for the whole of a function made of others");
+        let (outcome, _) = self.quietly(|c| c.run_gen(g, How::Type));
+        let Some(outcome) = outcome.filter(|_| fine) else {
             self.mark_unknown();
             return Kind::default();
         };
-        let (outcome, _) = self.quietly(|c| c.run_gen(g, How::Type));
-        let Some(outcome) = outcome else { return Kind::default() };
-        let function = outcome.run.name.clone();
-        if let Some((place, why)) = outcome.run.unnormalized.clone() {
-            self.report(
-                Diagnostic::error("E0306", stmt.span, format!("`{function}` cannot be one site: it is not normalized"))
-                    .label("a strategy for all of it")
-                    .also(place, why)
-                    .note("a strategy for a whole function treats it as one distribution over its traces, which needs a density that integrates to one")
-                    .fix("give each of its sites a strategy instead"),
-            );
-            return Kind::default();
-        }
         let mut event = Record::default();
         for e in &outcome.entries {
             event.set_path(&e.path, self.freed(&e.value));
@@ -50,9 +33,9 @@ impl Checker {
         let d = Rc::new(DistVal {
             item: None,
             whole: Some(Whole { pathless: outcome.run.pathless.clone() }),
-            name: function,
-            args: args.clone(),
-            sizes: sizes.clone(),
+            name: outcome.run.name.clone(),
+            args: vec![("of".to_owned(), Val::Gen(g.clone()))],
+            sizes: Vec::new(),
             batch: Vec::new(),
             event: Val::Record(event),
             span: stmt.span,

@@ -374,7 +374,6 @@ impl Checker {
         }
     }
 
-    /// `_ ~ g by s`: one site of all of `g`, which must have a density.
     pub fn mark_unknown(&mut self) {
         if let Some(run) = self.runs.last_mut() {
             run.later.push(("?".to_owned(), Span::default()));

@@ -107,8 +107,7 @@ fn source(name: &str) -> PathBuf {
 fn fitted(name: &str, text: &str, data: Option<&str>, seed: u64) -> Result<Outcome, String> {
     let opened = open(name, text, data).map_err(|r| said(&r))?;
     let session = opened.session().map_err(|r| said(&r))?;
-    let options =
-        FitOptions { max_steps: steps(text), ..FitOptions::new(seed, Backend::Machine { threads: 1 }) };
+    let options = FitOptions { max_steps: steps(text), ..FitOptions::new(seed, Backend::Machine { threads: 1 }) };
     Ok(run(&session, &options, &mut Silent).map_err(|r| said(&r))?.outcome)
 }
 
