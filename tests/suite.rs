@@ -8,6 +8,8 @@
 mod case;
 #[path = "suite/dual.rs"]
 mod dual;
+#[path = "suite/documents.rs"]
+mod documents;
 #[path = "suite/gradients.rs"]
 mod gradients;
 #[path = "suite/inputs.rs"]
@@ -71,6 +73,7 @@ fn main() {
     trials.extend(laws::trials());
     trials.extend(derivatives::trials());
     trials.extend(commands::trials());
+    trials.extend(documents::trials());
     trials.extend(pages::trials());
     trials.extend(plates::trials());
     trials.extend(redefined::trials());

@@ -7,7 +7,7 @@
 
 use super::definitions::{Definitions, compound_indices};
 use super::fresh::{Fresh, Shot};
-use super::tree::{self, find_term};
+use super::tree;
 use crate::diagnostic::Diagnostic;
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, Contract, For, If, Prim, Program, Sample, Stmt, Type, Var};
@@ -41,27 +41,10 @@ pub(crate) struct Task {
     pub terms: Vec<Atom>,
 }
 
-impl Task {
-    pub(crate) fn of(stmts: &[Stmt], term: Atom) -> Option<Task> {
-        let path = find_term(stmts, term)?;
-        let loops = tree::loops_around(stmts, &path).iter().map(|a| (a.index, 0, a.extent)).collect();
-        let mut conditions = Vec::new();
-        let mut list = stmts;
-        for &(i, r) in &path[..path.len() - 1] {
-            if let Stmt::If(x) = &list[i] {
-                conditions.push((x.condition, r == 0));
-            }
-            list = &list[i].regions().get(r)?.stmts;
-        }
-        Some(Task { loops, conditions, terms: vec![term] })
-    }
-}
-
 /// A site's value replaced by another expression of its own place.
 pub(crate) struct Overrides {
     pub values: Vec<Var>,
     pub args: Vec<Atom>,
-    pub coefficient: Atom,
 }
 
 /// An element of a site: the site's number, and an index per loop around it.
@@ -119,8 +102,6 @@ pub(crate) struct Pull<'a> {
     pub(super) task_indices: Vec<Var>,
     pub(super) carry_steps: usize,
     pub(super) depth: usize,
-    /// Companions made by overriding: their value is identically zero.
-    pub zero_terms: Vec<Var>,
     /// Logarithms of zero have derivative zero: under a log of a sum of exponentials their weight is zero.
     pub guards_logs: bool,
     /// Calls of continuations in loops at hand, and the draws that they make anew.
@@ -153,89 +134,11 @@ impl<'a> Pull<'a> {
             task_indices: Vec::new(),
             carry_steps: 0,
             depth: 0,
-            zero_terms: Vec::new(),
             guards_logs: false,
             shots: Vec::new(),
             fresh: Fresh::default(),
             conflicts: HashSet::new(),
         }
-    }
-
-    pub(crate) fn overriding(
-        program: &'a mut Program,
-        stmts: &[Stmt],
-        overrides: Overrides,
-        tainted: HashSet<Var>,
-        redraw: &'a mut Redraw<'a>,
-    ) -> Pull<'a> {
-        Pull { overrides: Some(overrides), redraw: Some(redraw), ..Pull::new(program, stmts, tainted) }
-    }
-
-    /// Companions `stop(t at x') · c` of terms that read one element each.
-    pub(crate) fn run_overrides(&mut self, tasks: Vec<Task>) -> Result<Vec<Stmt>, Diagnostic> {
-        let mut tasks = tasks;
-        tasks.reverse();
-        while let Some(task) = tasks.pop() {
-            match self.override_task(&task) {
-                Ok(()) => {}
-                Err(interrupt) => self.split_task(interrupt, task, &mut tasks)?,
-            }
-        }
-        Ok(std::mem::take(&mut self.scopes[0].stmts))
-    }
-
-    /// Cuts a task in two as asked, or fails.
-    pub(crate) fn split_task(
-        &mut self,
-        interrupt: Interrupt,
-        task: Task,
-        tasks: &mut Vec<Task>,
-    ) -> Result<(), Diagnostic> {
-        self.scopes.truncate(1);
-        self.shots.clear();
-        match interrupt {
-            Interrupt::Split { index, at } => {
-                let position = self.task_indices.iter().position(|&v| v == index);
-                let Some(k) = position else {
-                    return Err(unsupported("a term reads pieces of one address at indices that cannot be told apart"));
-                };
-                let (var, lo, hi) = task.loops[k];
-                let middle = lo + at;
-                if middle <= lo || middle >= hi {
-                    return Err(unsupported("a term reads pieces of one address at indices that cannot be told apart"));
-                }
-                let mut first = task.clone();
-                let mut second = task;
-                first.loops[k] = (var, lo, middle);
-                second.loops[k] = (var, middle, hi);
-                tasks.push(second);
-                tasks.push(first);
-                Ok(())
-            }
-            Interrupt::Fail(d) => Err(*d),
-            Interrupt::Unroll => Err(unsupported("a term reads elements of a site in a way that cannot be followed")),
-        }
-    }
-
-    fn override_task(&mut self, task: &Task) -> Pulled<()> {
-        let (indices, env) = self.open_task(task);
-        let mut total = Vec::new();
-        for &term in &task.terms {
-            self.met = None;
-            let t = self.guarded(task, &env, |p, env| p.atom(term, env))?;
-            let Some(place) = self.met.clone() else { continue };
-            let coefficient = self.overrides.as_ref().map_or(Atom::Real(0.0), |o| o.coefficient);
-            let c = self.atom(coefficient, &place)?;
-            let held = self.op(Op::Stop, &[t]);
-            let product = self.op(Op::Mul, &[held, c]);
-            self.zero_terms.extend(product.var());
-            total.push(product);
-        }
-        for t in total {
-            self.push(Stmt::Term(t));
-        }
-        self.close_task(indices);
-        Ok(())
     }
 
     /// Opens the loops of a task: new indices, and the original indices' values.
@@ -258,19 +161,6 @@ impl<'a> Pull<'a> {
             env.insert(old, shifted);
         }
         (indices, env)
-    }
-
-    /// Closes the innermost scope as the body of a `for` without results (or puts it in place).
-    pub(crate) fn close_task(&mut self, indices: Vec<(Var, usize)>) {
-        let scope = self.scopes.pop().unwrap_or_default();
-        if indices.is_empty() {
-            for stmt in scope.stmts {
-                self.push(stmt);
-            }
-            return;
-        }
-        let body = Block { stmts: scope.stmts, results: Vec::new() };
-        self.push(Stmt::For(For { results: Vec::new(), indices, body, collectors: Vec::new(), strip: None }));
     }
 
     /// Evaluates under the task's conditions; zero where one fails.
