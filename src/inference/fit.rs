@@ -2,11 +2,13 @@
 //! same bits, whatever the clock, the observer or the number of threads.
 
 use super::bound::{Bound, ParamRole};
+use super::fixed_point;
 use super::newton;
 use super::optimise::{Choice, Rule};
 use super::path;
 use super::psis;
 use super::saved::Saved;
+use super::stop;
 use super::summary::{Draws, Estimate, QuantitySummary};
 use super::train::Training;
 use super::trainer::{self, Trainer};
@@ -208,9 +210,16 @@ pub fn fit<'a>(lines: Vec<Line<'a>>, config: &'a Config, observer: &'a mut dyn O
         drawn.map_or((None, Vec::new()), |line| (lines[line].khat, lines[line].quantities.clone()));
     let factorised = trainer.lines[drawn.unwrap_or(0)].bound.params().iter().any(|b| b.role == ParamRole::LogScale);
     let plain = trainer.lines.iter().any(|line| line.choice.constant);
-    let Verdict { status, reasons, advice } =
-        verdict::verdict(&verdict::Figures { ending, steps, plain, khat, rows: &quantities, factorised });
-    let mut warnings = Vec::new();
+    let narrow = if ending == Ending::Cancelled { Vec::new() } else { narrow(&mut trainer, &params) };
+    let Verdict { status, reasons, advice, mut warnings } = verdict::verdict(&verdict::Figures {
+        ending,
+        steps,
+        plain,
+        khat,
+        rows: &quantities,
+        factorised,
+        narrow: &narrow,
+    });
     if trainer.skipped > 0 {
         let skipped = trainer.skipped;
         warnings.push(format!("{skipped} of {steps} steps had no finite value or gradient and were left out"));
@@ -233,6 +242,27 @@ pub fn fit<'a>(lines: Vec<Line<'a>>, config: &'a Config, observer: &'a mut dyn O
         method,
         saved,
     })
+}
+
+/// Latents of a derived factorised guide with their standard deviations over the posterior's near the guide.
+fn narrow(trainer: &mut Trainer<'_>, params: &[f64]) -> Vec<(String, f64)> {
+    let seed = trainer.config.seed;
+    let bound = &trainer.lines[0].bound;
+    let n = bound.latent_len();
+    let Some((location, scale)) = whiten::gaussian_blocks(bound.params()) else { return Vec::new() };
+    if trainer.lines.len() > 1 || location.len != n || scale.role != ParamRole::LogScale {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = bound.quantities().iter().filter(|q| q.latent).map(|q| q.name.clone()).collect();
+    if names.len() != n {
+        // Some latent has another number of unconstrained coordinates than of scalars.
+        names = (0..n).map(|i| format!("unconstrained latent {i}")).collect();
+    }
+    let at = params[location.offset..location.offset + n].to_vec();
+    let sds: Vec<f64> = params[scale.offset..scale.offset + n].iter().map(|s| s.exp()).collect();
+    let (bound, observer) = trainer.parts(0);
+    let ratios = fixed_point::narrowness(&mut path::Surface::new(bound, observer), &at, &sds, seed);
+    ratios.map_or(Vec::new(), |ratios| names.into_iter().zip(ratios).collect())
 }
 
 /// What must be the same for a run to go on.
@@ -292,6 +322,7 @@ fn begun(trainer: &mut Trainer<'_>) -> Begun {
     }
     let gaussian = whiten::gaussian_blocks(&blocks);
     let mut reference = None;
+    let mut polished = false;
     let seed = trainer.config.seed;
     if let Some((location, scale)) = gaussian
         && trainer.lines[0].bound.latent_len() == location.len
@@ -299,8 +330,12 @@ fn begun(trainer: &mut Trainer<'_>) -> Begun {
         && !scale.explicit
     {
         let (bound, observer) = trainer.parts(0);
-        if let Some(start) = path::start(bound, seed, observer) {
+        if let Some(start) = path::start(bound, seed, observer, scale.role == ParamRole::LogScale) {
             method.push(format!("start: {}", start.description));
+            polished = start.polished;
+            if let Some(rival) = start.rival {
+                method.push(format!("another local optimum has ELBO {rival:.2}"));
+            }
             start.write(location, scale, &mut params);
             reference = Some(start.factor);
         } else {
@@ -317,8 +352,27 @@ fn begun(trainer: &mut Trainer<'_>) -> Begun {
     }
     let coordinates = Coordinates::new(&blocks, &params, reference.as_deref(), free);
     method.push(describe(trainer, if coordinates.whitened { "whitened" } else { "declared" }));
-    (Training::new(trainer, coordinates, params), members, method)
+    let whitened = coordinates.whitened;
+    let mut training = Training::new(trainer, coordinates, params);
+    // Worth it where a step is dear.
+    if polished && whitened && trainer.param_len() >= LOOKED_AT {
+        let loss = training.look(trainer);
+        let tolerance = stop::tolerance(trainer.param_len()).min(MOST_LOSS);
+        if loss.mean < tolerance.max(2.0 * loss.mcse) && loss.mcse < MOST_LOSS {
+            method.push(format!(
+                "no training: by the objective's own gradient the start is {:.3} ± {:.3} from the optimum",
+                loss.mean.max(0.0),
+                loss.mcse
+            ));
+            training.settle();
+        }
+    }
+    (training, members, method)
 }
+
+/// Parameters from which on a start is looked at before it is trained, and the loss that it may have.
+const LOOKED_AT: usize = 300;
+const MOST_LOSS: f64 = 0.03;
 
 /// The run that was kept, at the step where it stood.
 fn resumed(trainer: &mut Trainer<'_>, saved: &Saved, header: &str) -> Option<Begun> {
@@ -380,15 +434,28 @@ fn final_draws(trainer: &mut Trainer<'_>, line: usize, params: &[f64]) -> (Draws
     let names = trainer.lines[line].bound.quantities().to_vec();
     let width = names.len();
     let stream = Stream { seed, step: trainer::DRAWS };
-    let mut draws = Draws { names, values: Vec::new(), log_weights: Vec::new() };
+    let mut draws = Draws { names, ..Draws::default() };
+    let kept = Draws::kept(width, wanted);
+    let mut beyond = Vec::new();
     let mut first = 0;
     while first < wanted {
         let count = CHUNK.min(wanted - first);
-        draws.values.resize((first + count) * width, 0.0);
+        let keeps = first < kept;
         draws.log_weights.resize(first + count, 0.0);
-        let (values, weights) = (&mut draws.values[first * width..], &mut draws.log_weights[first..]);
+        let values = if keeps {
+            draws.values.resize((first + count) * width, 0.0);
+            &mut draws.values[first * width..]
+        } else {
+            beyond.resize(count * width, 0.0);
+            &mut beyond[..]
+        };
+        let weights = &mut draws.log_weights[first..];
         if !trainer.lines[line].bound.draws(params, stream, first, count, values, weights) {
             return (Draws::default(), false);
+        }
+        if kept < wanted {
+            let rows = if keeps { draws.values[first * width..].to_vec() } else { std::mem::take(&mut beyond) };
+            draws.add(&rows);
         }
         first += count;
         let objective = Estimate { mean: f64::NAN, mcse: f64::NAN };

@@ -12,11 +12,13 @@ pub mod verdict;
 
 mod average;
 mod dense;
+mod fixed_point;
 mod newton;
 mod noise;
 mod path;
 mod quasi_newton;
 mod stop;
+mod structure;
 mod train;
 mod trainer;
 mod whiten;

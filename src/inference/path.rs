@@ -6,9 +6,11 @@
 
 use super::bound::{Bound, ParamBlock, ParamRole};
 use super::dense;
+use super::fixed_point;
 use super::fit::{Control, Observer, Phase, Progress};
 use super::noise::Noise;
 use super::quasi_newton::{Curvature, DENSE, Hill, Point, ascend};
+use super::structure::Structure;
 use super::summary::Estimate;
 use super::whiten;
 use crate::runtime::executable::Status;
@@ -18,8 +20,9 @@ const MOST_ITERATIONS: usize = 400;
 /// Draws that score a local Gaussian on the way, and the best of each path.
 const GLANCE: usize = 12;
 const LOOK: usize = 400;
-/// Candidates of different ELBO that are refined.
+/// Candidates of different ELBO that are refined, and how much worse another optimum may be to be told of.
 const REFINED: usize = 2;
+const NEARLY: f64 = 3.0;
 const FIXED_POINT_STEPS: usize = 48;
 const SHARPENINGS: usize = 12;
 
@@ -30,6 +33,12 @@ pub(crate) struct Start {
     pub(crate) factor: Vec<f64>,
     pub(crate) elbo: f64,
     pub(crate) description: String,
+    /// Of a factorised Gaussian; `None`: those conditional on the other latents.
+    sds: Option<Vec<f64>>,
+    /// The best Gaussian of the family, as far as its fixed point can be had.
+    pub(crate) polished: bool,
+    /// ELBO of another local optimum that is nearly as good.
+    pub(crate) rival: Option<f64>,
 }
 
 impl Start {
@@ -42,16 +51,18 @@ impl Start {
         if scale.role == ParamRole::CholeskyScale {
             whiten::pack_lower(&self.factor, n, out);
         } else {
-            let precision = dense::inverse_from_cholesky(&self.factor, n);
-            for (i, value) in out.iter_mut().enumerate() {
-                *value = -0.5 * precision[i * n + i].ln();
-            }
+            let conditional = || {
+                let precision = dense::inverse_from_cholesky(&self.factor, n);
+                (0..n).map(|i| 1.0 / precision[i * n + i].sqrt()).collect()
+            };
+            let sds = self.sds.clone().unwrap_or_else(conditional);
+            out.iter_mut().zip(&sds).for_each(|(value, s)| *value = s.ln());
         }
     }
 }
 
 /// The log joint as a function to climb.
-struct Surface<'a> {
+pub(crate) struct Surface<'a> {
     bound: &'a mut dyn Bound,
     observer: &'a mut dyn Observer,
     calls: usize,
@@ -76,6 +87,12 @@ impl Hill for Surface<'_> {
 
     fn cancelled(&self) -> bool {
         self.cancelled
+    }
+}
+
+impl<'a> Surface<'a> {
+    pub(crate) fn new(bound: &'a mut dyn Bound, observer: &'a mut dyn Observer) -> Surface<'a> {
+        Surface { bound, observer, calls: 0, cancelled: false }
     }
 }
 
@@ -104,9 +121,15 @@ impl Surface<'_> {
 }
 
 /// The best start found; `None` if the log joint is finite nowhere that was tried.
-pub(crate) fn start(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observer) -> Option<Start> {
+/// For a factorised guide, where the density's Hessian has structure, it is the best factorised Gaussian.
+pub(crate) fn start(
+    bound: &mut dyn Bound,
+    seed: u64,
+    observer: &mut dyn Observer,
+    factorised: bool,
+) -> Option<Start> {
     let n = bound.latent_len();
-    let mut surface = Surface { bound, observer, calls: 0, cancelled: false };
+    let mut surface = Surface::new(bound, observer);
     let mut noise = Noise::new(seed, 1);
     let mut found: Vec<Start> = Vec::new();
     let starts = if n > DENSE { 2 } else { STARTS };
@@ -118,7 +141,7 @@ pub(crate) fn start(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observe
         // One set of draws for all candidates.
         let candidates = sharpened(&mut surface, location, factor).into_iter().map(|(location, factor)| {
             let elbo = surface.elbo(&location, &factor, LOOK, &mut Noise::new(seed, 2));
-            Start { location, factor, elbo, description: String::new() }
+            Start::at(location, factor, elbo)
         });
         found.extend(candidates.filter(|c| c.elbo.is_finite()).max_by(|a, b| a.elbo.total_cmp(&b.elbo)));
         if surface.cancelled {
@@ -129,15 +152,69 @@ pub(crate) fn start(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observe
     found.sort_by(|a, b| b.elbo.total_cmp(&a.elbo));
     // Paths that ended in the same place need one refinement only.
     found.dedup_by(|b, a| (a.elbo - b.elbo).abs() < 0.1);
+    let ends = found.len();
     found.truncate(REFINED);
-    if n <= DENSE && !surface.cancelled {
-        for candidate in &mut found {
+    let structure = found.first().and_then(|first| {
+        let sds: Vec<f64> = (0..n).map(|i| dense::norm(&first.factor[i * n..i * n + i + 1])).collect();
+        fixed_point::structure(&mut surface, &first.location, &sds, seed)
+    });
+    let mut groups = None;
+    for candidate in &mut found {
+        if surface.cancelled {
+            break;
+        }
+        let sparse = structure.as_ref().and_then(|s| structured(&mut surface, candidate, s, factorised, seed));
+        if let Some(sparse) = sparse {
+            groups = structure.as_ref().map(|s| s.groups.len());
+            *candidate = sparse;
+        } else if n <= DENSE {
             refine(&mut surface, candidate, seed);
         }
     }
-    let mut best = found.into_iter().max_by(|a, b| a.elbo.total_cmp(&b.elbo))?;
-    best.description = format!("local Gaussian with ELBO {:.2}, the best of {paths} quasi-Newton paths", best.elbo);
+    found.sort_by(|a, b| b.elbo.total_cmp(&a.elbo));
+    let rival = found.get(1).map(|second| second.elbo);
+    let mut best = found.into_iter().next()?;
+    best.rival = rival.filter(|r| best.elbo - r < NEARLY && best.elbo - r > 0.1);
+    best.description =
+        format!("local Gaussian with ELBO {:.2}, the best of {ends} optima on {paths} quasi-Newton paths", best.elbo);
+    if let Some(groups) = groups {
+        best.description.push_str(&format!("; Hessians by {groups} differences of gradients for {n} latents"));
+    }
     Some(best)
+}
+
+impl Start {
+    fn at(location: Vec<f64>, factor: Vec<f64>, elbo: f64) -> Start {
+        Start { location, factor, elbo, description: String::new(), sds: None, polished: false, rival: None }
+    }
+}
+
+/// The best Gaussian of the family from a candidate, if it is no worse.
+fn structured(
+    surface: &mut Surface<'_>,
+    from: &Start,
+    structure: &Structure,
+    factorised: bool,
+    seed: u64,
+) -> Option<Start> {
+    let n = from.location.len();
+    let sds: Vec<f64> = (0..n).map(|i| dense::norm(&from.factor[i * n..i * n + i + 1])).collect();
+    let precision = (n <= DENSE).then(|| dense::inverse_from_cholesky(&from.factor, n));
+    let found = fixed_point::best(
+        surface,
+        structure.clone(),
+        &from.location,
+        &sds,
+        precision.as_deref(),
+        factorised,
+        seed,
+    )?;
+    if !factorised && n <= DENSE && found.elbo < from.elbo - 0.05 {
+        return None;
+    }
+    let factor = found.structure.dense_factor(&found.curvature)?;
+    let sds = if factorised { found.sds() } else { None };
+    Some(Start { sds, polished: true, ..Start::at(found.location, factor, found.elbo) })
 }
 
 /// Moves a Gaussian towards its ELBO's optimum by damped fixed-point steps: the precision towards the mean curvature

@@ -40,15 +40,41 @@ pub struct QuantitySummary {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draws {
     pub names: Vec<QuantityName>,
-    /// `[count, names]`, row-major.
+    /// `[kept, names]`, row-major: all draws, or the first ones where all would take too much memory.
     pub values: Vec<f64>,
     /// log p(x, y) - log q(x) of each draw.
     pub log_weights: Vec<f64>,
+    /// Sums and sums of squares of the quantities over all draws, about their values in the first.
+    pub sums: Vec<[f64; 2]>,
 }
+
+/// Numbers of draws that are kept.
+const MOST_VALUES: usize = 25_000_000;
 
 impl Draws {
     pub fn count(&self) -> usize {
         self.log_weights.len()
+    }
+
+    /// Draws whose values are kept, of so many.
+    pub fn kept(width: usize, draws: usize) -> usize {
+        draws.min((MOST_VALUES / width.max(1)).max(10_000))
+    }
+
+    /// Adds rows to the sums.
+    pub fn add(&mut self, rows: &[f64]) {
+        let width = self.names.len();
+        if width == 0 {
+            return;
+        }
+        self.sums.resize(width, [0.0; 2]);
+        for row in rows.chunks_exact(width) {
+            for ((sum, x), origin) in self.sums.iter_mut().zip(row).zip(&self.values) {
+                let d = x - origin;
+                sum[0] += d;
+                sum[1] += d * d;
+            }
+        }
     }
 
     pub fn column(&self, index: usize) -> impl Iterator<Item = f64> + '_ {
@@ -67,8 +93,15 @@ impl Draws {
             .map(|(index, name)| {
                 column.clear();
                 column.extend(self.column(index));
-                let Estimate { mean, mcse } = Estimate::of(&column);
-                let sd = mcse * (column.len() as f64).sqrt();
+                let count = self.count() as f64;
+                let Estimate { mean, mcse } = match self.sums.get(index) {
+                    Some([sum, squares]) if column.len() < self.count() => {
+                        let variance = (squares - sum * sum / count) / (count - 1.0).max(1.0);
+                        Estimate { mean: column[0] + sum / count, mcse: (variance / count).max(0.0).sqrt() }
+                    }
+                    _ => Estimate::of(&column),
+                };
+                let sd = mcse * count.sqrt();
                 ratios.clear();
                 let used = self.log_weights.iter().zip(&column).take(batches * psis::BATCH);
                 ratios.extend(used.map(|(w, x)| w + ((x - mean) / sd).abs().max(1e-300).ln()));
@@ -124,7 +157,7 @@ mod tests {
         let names = ["a", "b"].map(|n| QuantityName { name: n.into(), latent: n == "a" }).to_vec();
         let count = 100_000;
         let values: Vec<f64> = (0..count).flat_map(|_| [1.0 + 2.0 * noise.normal(), 7.0]).collect();
-        let rows = Draws { names, values, log_weights: vec![0.0; count] }.summarise();
+        let rows = Draws { names, values, log_weights: vec![0.0; count], sums: Vec::new() }.summarise();
         let a = &rows[0];
         assert!((a.mean - 1.0).abs() < 0.03 && (a.sd - 2.0).abs() < 0.03 && a.latent);
         assert!((a.q05 - (1.0 - 2.0 * 1.644_854)).abs() < 0.06 && (a.q95 - (1.0 + 2.0 * 1.644_854)).abs() < 0.06);

@@ -11,6 +11,7 @@ use super::newton;
 use super::optimise::Optimiser;
 use super::saved::{Reader, Saved};
 use super::stop::{self, EpochReport};
+use super::summary::Estimate;
 use super::trainer::{Bad, Trainer};
 use super::verdict::Ending;
 use super::whiten::Coordinates;
@@ -24,6 +25,9 @@ const CLIP: f64 = 1000.0;
 const NOISE_PROBES: usize = 64;
 const STEP_VARIANCE: f64 = 0.04;
 const MOST_REPEATS: usize = 32;
+/// Batches of streams in which the gradient at a start is measured.
+const LOOKS: usize = 8;
+const LOOK_STREAMS: usize = 48;
 /// Epochs after which a search may be repeated.
 const SEARCHED_EPOCHS: usize = 9;
 
@@ -93,6 +97,37 @@ impl Training {
             settled: false,
             trace: Vec::new(),
         }
+    }
+
+    /// Whether the start is the optimum already: half the squared gradient in whitened coordinates, which is the loss there, from
+    /// products of independent batches, so that noise adds nothing in the mean. Returns it with its error.
+    pub(crate) fn look(&mut self, trainer: &mut Trainer<'_>) -> Estimate {
+        let len = self.u.len();
+        let u = self.coordinates.origin();
+        let (mut gradient, mut mean, mut pulled) = (vec![0.0; len], vec![0.0; len], vec![0.0; len]);
+        let mut batches: Vec<Vec<f64>> = Vec::new();
+        for _ in 0..LOOKS {
+            mean.fill(0.0);
+            let first = trainer.fresh(LOOK_STREAMS);
+            for stream in 0..LOOK_STREAMS as u32 {
+                trainer.evaluate(0, &self.centre, first + stream, &mut gradient);
+                mean.iter_mut().zip(&gradient).for_each(|(m, g)| *m += g / LOOK_STREAMS as f64);
+            }
+            self.coordinates.pull(&u, &self.centre, &mean, &mut pulled);
+            batches.push(pulled.clone());
+        }
+        let mut products = Vec::new();
+        for i in 0..batches.len() {
+            for j in 0..i {
+                products.push(0.5 * dense::dot(&batches[i], &batches[j]));
+            }
+        }
+        Estimate::of(&products)
+    }
+
+    /// The start is where training would end.
+    pub(crate) fn settle(&mut self) {
+        self.settled = true;
     }
 
     pub(crate) fn save(&self, trainer: &Trainer<'_>, into: &mut Saved) {

@@ -94,6 +94,10 @@ impl<'a> Trainer<'a> {
         Trainer { lines, config, observer, cancelled: false, steps: 0, evaluations: 0, skipped: 0 }
     }
 
+    pub(crate) fn param_len(&self) -> usize {
+        self.lines[0].bound.param_len()
+    }
+
     /// Tells the observer; true if it wants an end.
     pub(crate) fn watch(&mut self, progress: &Progress) -> bool {
         self.cancelled |= self.observer.progress(progress) == Control::Cancel;

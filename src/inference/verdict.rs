@@ -53,6 +53,8 @@ pub struct Verdict {
     pub reasons: Vec<String>,
     /// What could be done, one sentence each.
     pub advice: Vec<String>,
+    /// What a user should know of a fit that can be trusted all the same.
+    pub warnings: Vec<String>,
 }
 
 /// What a verdict is read off.
@@ -67,16 +69,18 @@ pub struct Figures<'a> {
     pub rows: &'a [QuantitySummary],
     /// The guide has no correlations between latents.
     pub factorised: bool,
+    /// Of a factorised guide, where it could be measured: each latent's standard deviation over the posterior's near the guide.
+    pub narrow: &'a [(String, f64)],
 }
 
 pub fn verdict(figures: &Figures<'_>) -> Verdict {
-    let Figures { ending, steps, plain, khat, rows, factorised } = *figures;
+    let Figures { ending, steps, plain, khat, rows, factorised, narrow } = *figures;
     let mut status = match ending {
         Ending::Settled => FitStatus::Converged,
         Ending::StepLimit => FitStatus::StepLimit,
         Ending::Cancelled => FitStatus::Interrupted,
     };
-    let (mut reasons, mut advice) = (Vec::new(), Vec::new());
+    let (mut reasons, mut advice, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     match ending {
         Ending::Settled => {}
         Ending::StepLimit if plain => {
@@ -103,11 +107,7 @@ pub fn verdict(figures: &Figures<'_>) -> Verdict {
             "the densities of model and guide are not finite at some of the final draws".to_string()
         });
         if factorised {
-            advice.push(
-                "the guide is factorised: standard deviations are too small where latents are correlated; full_rank(…) \
-                 in place of mean_field(…) represents correlations"
-                    .to_string(),
-            );
+            advice.push(CORRELATIONS.to_string());
         }
         advice.push(
             "if a scale's prior allows values near 0, write the effects as location + scale * standard normal (non-centred)"
@@ -121,8 +121,35 @@ pub fn verdict(figures: &Figures<'_>) -> Verdict {
             reasons.push(format!("`{}` is the quantity it touches most (k-hat {:.2})", row.name, row.khat));
         }
     }
-    Verdict { status, reasons, advice }
+    let narrowest = narrow.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((name, ratio)) = narrowest.filter(|n| n.1 < NARROW) {
+        let count = narrow.iter().filter(|n| n.1 < NARROW).count();
+        let all = narrow.len();
+        let said = format!(
+            "standard deviations are too small: that of `{name}` is {ratio:.2} of what the posterior's curvature under the guide \
+             says, and {count} of {all} are below {NARROW} of it"
+        );
+        if *ratio < FAR_TOO_NARROW && status == FitStatus::Converged {
+            status = FitStatus::Untrustworthy;
+        }
+        if status == FitStatus::Converged {
+            warnings.push(said);
+        } else {
+            reasons.push(said);
+        }
+        if !advice.iter().any(|a| a == CORRELATIONS) {
+            advice.push(CORRELATIONS.to_string());
+        }
+    }
+    Verdict { status, reasons, advice, warnings }
 }
+
+/// Shares of a standard deviation below which it is called too small, and below which a fit is not trusted.
+const NARROW: f64 = 0.85;
+const FAR_TOO_NARROW: f64 = 0.5;
+
+const CORRELATIONS: &str = "the guide is factorised: standard deviations are too small where latents are correlated; full_rank(…) \
+                            in place of mean_field(…) represents correlations";
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +158,7 @@ mod tests {
     #[test]
     fn statuses() {
         let of =
-            |ending, khat| verdict(&Figures { ending, steps: 10, plain: false, khat, rows: &[], factorised: true });
+            |ending, khat| verdict(&Figures { ending, steps: 10, plain: false, khat, rows: &[], factorised: true, narrow: &[] });
         assert_eq!(of(Ending::Settled, Some(0.5)).status, FitStatus::Converged);
         assert!(of(Ending::Settled, Some(0.5)).reasons.is_empty());
         let bad = of(Ending::Settled, Some(0.8));
@@ -140,5 +167,23 @@ mod tests {
         assert_eq!(of(Ending::Settled, Some(f64::INFINITY)).status, FitStatus::Untrustworthy);
         assert_eq!(of(Ending::StepLimit, Some(0.9)).status, FitStatus::StepLimit);
         assert_eq!(of(Ending::Cancelled, None).status.exit_code(), 130);
+    }
+
+    #[test]
+    fn narrow_guides_are_told_of() {
+        let of = |worst: f64, khat| {
+            let narrow = [("a".to_string(), 0.97), ("b".to_string(), worst)];
+            let ending = Ending::Settled;
+            let khat = Some(khat);
+            verdict(&Figures { ending, steps: 10, plain: false, khat, rows: &[], factorised: true, narrow: &narrow })
+        };
+        let fine = of(0.9, 0.4);
+        assert!(fine.status == FitStatus::Converged && fine.warnings.is_empty() && fine.advice.is_empty());
+        let told = of(0.7, 0.4);
+        assert_eq!(told.status, FitStatus::Converged);
+        assert!(told.warnings[0].contains("`b` is 0.70") && told.warnings[0].contains("1 of 2"), "{told:?}");
+        let bad = of(0.2, 0.4);
+        assert!(bad.status == FitStatus::Untrustworthy && bad.reasons.len() == 1 && bad.advice.len() == 1);
+        assert_eq!(of(0.2, 0.9).reasons.len(), 2);
     }
 }

@@ -206,14 +206,16 @@ impl Coordinates {
                     let out = &mut params[*offset..offset + len];
                     let mut next = 0;
                     for i in 0..n {
-                        for j in 0..=i {
-                            out[next] = if i == j {
-                                (self.reference[i * n + i] * self.scratch[i * n + i]).ln()
-                            } else {
-                                (j..=i).map(|k| self.reference[i * n + k] * self.scratch[k * n + j]).sum()
-                            };
-                            next += 1;
+                        // A row of the product, from rows of `B`.
+                        let row = &mut out[next..next + i + 1];
+                        row.fill(0.0);
+                        for k in 0..=i {
+                            let weight = self.reference[i * n + k];
+                            let right = &self.scratch[k * n..k * n + k + 1];
+                            row[..=k].iter_mut().zip(right).for_each(|(r, b)| *r += weight * b);
                         }
+                        row[i] = row[i].ln();
+                        next += i + 1;
                     }
                 }
                 Part::Linear { members, factor } => {
@@ -261,21 +263,23 @@ impl Coordinates {
                             next += 1;
                         }
                     }
+                    let out = &mut out[*offset..offset + len];
+                    out.fill(0.0);
+                    for i in 0..n {
+                        let mut next = 0;
+                        for k in 0..=i {
+                            let weight = self.reference[i * n + k];
+                            let row = &self.other[i * n..i * n + k + 1];
+                            out[next..next + k + 1].iter_mut().zip(row).for_each(|(o, a)| *o += weight * a);
+                            next += k + 1;
+                        }
+                    }
                     next = 0;
                     for k in 0..n {
-                        for j in 0..=k {
-                            let mut adjoint = 0.0;
-                            for i in k..n {
-                                adjoint += self.reference[i * n + k] * self.other[i * n + j];
-                            }
-                            out[offset + next] = if k == j {
-                                let diagonal = (u[offset + next] * std::f64::consts::FRAC_1_SQRT_2).exp();
-                                adjoint * diagonal * std::f64::consts::FRAC_1_SQRT_2
-                            } else {
-                                adjoint
-                            };
-                            next += 1;
-                        }
+                        next += k;
+                        let diagonal = (u[offset + next] * std::f64::consts::FRAC_1_SQRT_2).exp();
+                        out[next] *= diagonal * std::f64::consts::FRAC_1_SQRT_2;
+                        next += 1;
                     }
                 }
                 Part::Linear { members, factor } => {

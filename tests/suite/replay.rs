@@ -1,5 +1,6 @@
-//! Fits of the examples, as the command line makes them: the nine posteriors end by their own stopping rule at the figures
-//! of the reference draws and at the optimum known for a full-rank Gaussian; every other example fits and reports.
+//! Fits of the examples, as the command line makes them: the posteriors end by their own stopping rule at the optimum known
+//! for Gaussians, full and factorised, and so at the figures of the reference draws as nearly as the family allows; every
+//! other example fits and reports.
 
 use crate::programs::{Subject, examples, open, read, root, said};
 use libtest_mimic::Trial;
@@ -9,31 +10,61 @@ use provi::inference::fit::{Outcome, Silent};
 use provi::inference::verdict::FitStatus;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::path::PathBuf;
 
-/// The optimum over full-rank Gaussians on the unconstrained space.
+/// The optimum over Gaussians of a family on the unconstrained space.
 struct Row {
+    /// Of the example; data and reference stand under the name before a `_noncentered`.
     name: &'static str,
+    family: &'static str,
     elbo: f64,
     /// Smallest and largest ratio of a standard deviation to the reference's.
     ratios: (f64, f64),
-    /// Most that a mean may be off, in reference standard deviations.
+    /// Most that a mean of the optimum is off, in reference standard deviations.
     off: f64,
+    seeds: u64,
 }
 
-const fn row(name: &'static str, elbo: f64, smallest: f64, largest: f64) -> Row {
-    Row { name, elbo, ratios: (smallest, largest), off: 0.1 }
+const fn full(name: &'static str, elbo: f64, off: f64, smallest: f64, largest: f64) -> Row {
+    Row { name, family: "full_rank", elbo, ratios: (smallest, largest), off, seeds: 1 }
 }
 
-const ROWS: [Row; 9] = [
-    Row { off: 0.25, ..row("eight_schools-eight_schools_noncentered", -31.53, 0.816, 1.04) },
-    row("kidiq-kidscore_interaction", -1872.82, 0.993, 1.01),
-    row("german_credit-logistic_regression", -529.20, 0.976, 1.01),
-    row("seeds-random_effects_logistic", -89.80, 0.540, 0.97),
-    row("sblri-blr", -184.80, 0.962, 1.00),
-    row("arK-arK", 58.57, 0.981, 1.00),
-    row("low_dim_gauss_mix-low_dim_gauss_mix", -2115.69, 0.990, 1.00),
-    row("gp_pois_regr-gp_regr", -27.56, 1.005, 1.02),
-    row("mesquite-logmesquite_logvash", -20.53, 0.908, 0.99),
+const fn mean(name: &'static str, elbo: f64, off: f64, smallest: f64, largest: f64) -> Row {
+    Row { family: "mean_field", ..full(name, elbo, off, smallest, largest) }
+}
+
+/// Seeds 1, 2 and 3.
+const fn thrice(row: Row) -> Row {
+    Row { seeds: 3, ..row }
+}
+
+const ROWS: [Row; 26] = [
+    thrice(full("eight_schools-eight_schools_noncentered", -31.53, 0.17, 0.816, 1.04)),
+    full("eight_schools-eight_schools_centered", -32.59, 0.15, 0.336, 0.99),
+    thrice(full("kidiq-kidscore_interaction", -1872.82, 0.02, 0.993, 1.01)),
+    full("mesquite-logmesquite_logvash", -20.53, 0.03, 0.908, 0.99),
+    full("nes1980-nes", -1425.18, 0.01, 0.984, 1.01),
+    thrice(full("sblri-blr", -184.80, 0.02, 0.962, 1.00)),
+    full("diamonds-diamonds", 3190.59, 0.02, 0.986, 1.01),
+    full("arK-arK", 58.57, 0.02, 0.981, 1.00),
+    full("garch-garch11", -451.20, 0.02, 0.881, 0.98),
+    full("low_dim_gauss_mix-low_dim_gauss_mix", -2115.69, 0.02, 0.990, 1.00),
+    thrice(full("gp_pois_regr-gp_regr", -27.56, 0.02, 1.005, 1.02)),
+    full("german_credit-logistic_regression", -529.20, 0.02, 0.976, 1.01),
+    full("brownian_motion-unknown_scales", 0.11, 0.30, 0.385, 0.97),
+    full("seeds-random_effects_logistic", -89.80, 0.04, 0.540, 0.97),
+    thrice(full("pump-gamma_poisson", -36.88, 0.03, 0.984, 1.19)),
+    thrice(mean("eight_schools-eight_schools_noncentered", -31.60, 0.21, 0.777, 1.04)),
+    mean("eight_schools-eight_schools_centered", -33.40, 0.74, 0.459, 1.03),
+    thrice(mean("kidiq-kidscore_interaction", -1878.39, 0.02, 0.058, 0.99)),
+    mean("mesquite-logmesquite_logvash", -24.88, 0.03, 0.113, 0.91),
+    thrice(mean("sblri-blr", -184.87, 0.02, 0.946, 0.98)),
+    mean("arK-arK", 54.00, 0.02, 0.230, 1.00),
+    mean("garch-garch11", -451.91, 0.09, 0.506, 0.95),
+    mean("gp_pois_regr-gp_regr", -27.57, 0.02, 1.004, 1.02),
+    mean("brownian_motion-unknown_scales", -3.92, 0.45, 0.410, 0.90),
+    mean("radon_mn-contextual_effects_noncentered", -1078.94, 0.28, 0.494, 1.01),
+    mean("pump-gamma_poisson", -37.32, 0.18, 0.622, 1.17),
 ];
 
 /// Bounds that fits of examples must end at, within 0.02: by quadrature, or (the last but one) by simulation; the last is
@@ -48,8 +79,17 @@ const BOUNDS: [(&str, f64); 6] = [
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials: Vec<Trial> =
-        ROWS.iter().map(|row| Trial::test(format!("fit::posterior::{}", row.name), || Ok(posterior(row)?))).collect();
+    let mut trials: Vec<Trial> = Vec::new();
+    for row in &ROWS {
+        for seed in 1..=row.seeds {
+            let name = format!("fit::posterior::{}::{}::{seed}", row.name, row.family);
+            trials.push(Trial::test(name, move || Ok(posterior(row, seed)?)));
+        }
+    }
+    for (times, plus) in [(1000.0, 0.0), (1e-3, 0.0), (1.0, 4000.0)] {
+        let name = format!("fit::rescaled::kidiq {times} {plus}");
+        trials.push(Trial::test(name, move || Ok(rescaled(times, plus)?)));
+    }
     for subject in examples() {
         if !ROWS.iter().any(|row| subject.name.ends_with(&format!("{}.ppl", row.name))) {
             trials.push(Trial::test(format!("fit::{}", subject.name), move || Ok(example(&subject)?)));
@@ -58,10 +98,17 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-fn fitted(name: &str, text: &str, data: Option<&str>) -> Result<Outcome, String> {
+/// The folder of data and reference.
+fn source(name: &str) -> PathBuf {
+    let name = name.strip_suffix("_noncentered").filter(|n| n.starts_with("radon")).unwrap_or(name);
+    root().join("tests/posteriors").join(name)
+}
+
+fn fitted(name: &str, text: &str, data: Option<&str>, seed: u64) -> Result<Outcome, String> {
     let opened = open(name, text, data).map_err(|r| said(&r))?;
     let session = opened.session().map_err(|r| said(&r))?;
-    let options = FitOptions { max_steps: steps(text), ..FitOptions::new(1, Backend::Machine { threads: 1 }) };
+    let options =
+        FitOptions { max_steps: steps(text), ..FitOptions::new(seed, Backend::Machine { threads: 1 }) };
     Ok(run(&session, &options, &mut Silent).map_err(|r| said(&r))?.outcome)
 }
 
@@ -79,16 +126,21 @@ fn from_zero(name: &str) -> String {
 }
 
 fn reference(name: &str) -> Result<HashMap<String, (f64, f64)>, String> {
-    let text = read(&root().join("tests/posteriors").join(name).join("reference.json"))?;
+    let text = read(&source(name).join("reference.json"))?;
     let object: serde_json::Map<String, Value> = serde_json::from_str(&text).map_err(|e| e.to_string())?;
     let figure = |v: &Value, key: &str| v.get(key).and_then(Value::as_f64);
     Ok(object.iter().filter_map(|(name, v)| Some((from_zero(name), (figure(v, "mean")?, figure(v, "sd")?)))).collect())
 }
 
-fn posterior(row: &Row) -> Result<(), String> {
-    let program = read(&root().join("examples/posteriors").join(format!("{}.ppl", row.name)))?;
-    let data = read(&root().join("tests/posteriors").join(row.name).join("data.json"))?;
-    let outcome = fitted(&format!("examples/posteriors/{}.ppl", row.name), &program, Some(&data))?;
+/// The example's text with this family in its derived guide.
+fn program(row: &Row) -> Result<String, String> {
+    let text = read(&root().join("examples/posteriors").join(format!("{}.ppl", row.name)))?;
+    Ok(["full_rank(", "mean_field("].iter().fold(text, |t, f| t.replace(f, &format!("{}(", row.family))))
+}
+
+fn posterior(row: &Row, seed: u64) -> Result<(), String> {
+    let data = read(&source(row.name).join("data.json"))?;
+    let outcome = fitted(&format!("examples/posteriors/{}.ppl", row.name), &program(row)?, Some(&data), seed)?;
     let reference = reference(row.name)?;
     let mut faults = Vec::new();
     let (mut low, mut high) = (f64::INFINITY, 0.0f64);
@@ -101,7 +153,7 @@ fn posterior(row: &Row) -> Result<(), String> {
         compared += 1;
         let off = (quantity.mean - mean).abs() / sd;
         // Not `>`: a NaN is a fault.
-        if !matches!(off.partial_cmp(&row.off), Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)) {
+        if !matches!(off.partial_cmp(&(row.off + 0.05)), Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)) {
             faults.push(format!("{name}: the mean {} is {off:.3} sd off {mean}", quantity.mean));
         }
         low = low.min(quantity.sd / sd);
@@ -120,7 +172,7 @@ fn posterior(row: &Row) -> Result<(), String> {
 }
 
 fn example(subject: &Subject) -> Result<(), String> {
-    let outcome = fitted(&subject.name, &subject.text, subject.data.as_deref())?;
+    let outcome = fitted(&subject.name, &subject.text, subject.data.as_deref(), 1)?;
     let finite = outcome.objective.mean.is_finite()
         && outcome.quantities.iter().all(|q| q.mean.is_finite() && q.sd.is_finite())
         && outcome.parameters.iter().all(|p| p.1.is_finite());
@@ -137,6 +189,40 @@ fn example(subject: &Subject) -> Result<(), String> {
     let bad = outcome.khat.is_some_and(|k| k > 0.7);
     if bad && outcome.status == FitStatus::Converged {
         return Err(format!("k-hat {:?} is called converged", outcome.khat));
+    }
+    Ok(())
+}
+
+/// A covariate in another unit, or from another origin, changes nothing but the coefficients' own units.
+fn rescaled(times: f64, plus: f64) -> Result<(), String> {
+    let name = "kidiq-kidscore_interaction";
+    let data = read(&source(name).join("data.json"))?;
+    let mut data: Value = serde_json::from_str(&data).map_err(|e| e.to_string())?;
+    for x in data["mom_iq"].as_array_mut().ok_or("no `mom_iq`")? {
+        *x = Value::from(times * x.as_f64().ok_or("`mom_iq` is no number")? + plus);
+    }
+    let program = read(&root().join("examples/posteriors").join(format!("{name}.ppl")))?;
+    let outcome = fitted("rescaled.ppl", &program, Some(&data.to_string()), 2)?;
+    if outcome.status != FitStatus::Converged {
+        return Err(format!("{:?}: {:?}", outcome.status, outcome.reasons));
+    }
+    let column = |of: &str| -> Result<Vec<f64>, String> {
+        let at = outcome.draws.names.iter().position(|n| n.name == of).ok_or(format!("no `{of}`"))?;
+        Ok(outcome.draws.column(at).collect())
+    };
+    let beta = [column("beta[0]")?, column("beta[1]")?, column("beta[2]")?, column("beta[3]")?];
+    // b0 + b2 (t q + p) + (b1 + b3 (t q + p)) h.
+    let reference = reference(name)?;
+    for (k, slope) in [(0, 2), (1, 3), (2, 2), (3, 3)] {
+        let of = |d: usize| if k < 2 { beta[k][d] + plus * beta[slope][d] } else { times * beta[k][d] };
+        let count = beta[0].len();
+        let mean = (0..count).map(of).sum::<f64>() / count as f64;
+        let sd = ((0..count).map(|d| (of(d) - mean).powi(2)).sum::<f64>() / count as f64).sqrt();
+        let (m, s) = reference.get(&format!("beta[{k}]")).ok_or("no reference")?;
+        let off = (mean - m).abs() / s;
+        if off.is_nan() || off > 0.07 || (sd / s - 1.0).abs() > 0.05 {
+            return Err(format!("beta[{k}]: {mean} ± {sd}, not {m} ± {s}"));
+        }
     }
     Ok(())
 }
