@@ -77,6 +77,7 @@ impl<'a> Machine<'a> {
                     vars: self.program.vars.clone(),
                     setup: constants,
                     step: Block { stmts, results: vec![atom] },
+                    outputs: vec![String::new()],
                     ..Program::default()
                 };
                 super::bind::run(program, &[], span).map_err(|_| {
