@@ -205,36 +205,6 @@ pub fn nested(shape: &[usize], leaf: &mut dyn FnMut() -> Value) -> Value {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_four_digits() {
-        let shown: Vec<String> =
-            [0.0, 1.0, 4.56789, -0.012345, 123456.7, 1e9, 1e-9, f64::NAN].into_iter().map(short).collect();
-        assert_eq!(shown, ["0", "1.000", "4.568", "-0.01235", "123457", "1.000e9", "1.000e-9", "-"]);
-        assert_eq!(with_error(Estimate { mean: -31.4159, mcse: 0.0123 }), "-31.416 ± 0.012");
-        assert_eq!(with_error(Estimate { mean: 2.0, mcse: 0.0 }), "2.000");
-    }
-
-    #[test]
-    fn tables_are_aligned() {
-        let rows = vec![vec!["θ[0]".to_string(), "1".to_string()], vec!["b".to_string(), "-10".to_string()]];
-        assert_eq!(table(&["", "mean"], &rows), "      mean\nθ[0]     1\nb      -10\n");
-    }
-
-    #[test]
-    fn nested_arrays_are_row_major() {
-        let mut next = 0;
-        let mut leaf = || {
-            next += 1;
-            json!(next)
-        };
-        assert_eq!(nested(&[2, 2], &mut leaf), json!([[1, 2], [3, 4]]));
-    }
-}
-
 /// Results of a test of unbiasedness.
 pub fn claims(tested: &TestReport) -> String {
     let rows: Vec<Vec<String>> = tested
@@ -268,4 +238,34 @@ pub fn claims_json(tested: &TestReport) -> Value {
         })
         .collect();
     json!({ "samples": tested.samples, "passed": tested.passed(), "rows": rows })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_four_digits() {
+        let shown: Vec<String> =
+            [0.0, 1.0, 4.56789, -0.012345, 123456.7, 1e9, 1e-9, f64::NAN].into_iter().map(short).collect();
+        assert_eq!(shown, ["0", "1.000", "4.568", "-0.01235", "123457", "1.000e9", "1.000e-9", "-"]);
+        assert_eq!(with_error(Estimate { mean: -31.4159, mcse: 0.0123 }), "-31.416 ± 0.012");
+        assert_eq!(with_error(Estimate { mean: 2.0, mcse: 0.0 }), "2.000");
+    }
+
+    #[test]
+    fn tables_are_aligned() {
+        let rows = vec![vec!["θ[0]".to_string(), "1".to_string()], vec!["b".to_string(), "-10".to_string()]];
+        assert_eq!(table(&["", "mean"], &rows), "      mean\nθ[0]     1\nb      -10\n");
+    }
+
+    #[test]
+    fn nested_arrays_are_row_major() {
+        let mut next = 0;
+        let mut leaf = || {
+            next += 1;
+            json!(next)
+        };
+        assert_eq!(nested(&[2, 2], &mut leaf), json!([[1, 2], [3, 4]]));
+    }
 }

@@ -82,7 +82,7 @@ macro_rules! with_operands {
                 random::$one(Stream { seed, step }, site, index, $($x),+)
             }
 
-            #[expect(clippy::too_many_arguments, reason = "called from machine code")]
+            #[allow(clippy::too_many_arguments, reason = "called from machine code; how many depends on the draw")]
             unsafe extern "C" fn $strided(
                 seed: u64,
                 step: u32,
@@ -100,7 +100,7 @@ macro_rules! with_operands {
                 }
             }
 
-            #[expect(clippy::too_many_arguments, reason = "called from machine code")]
+            #[allow(clippy::too_many_arguments, reason = "called from machine code; how many depends on the draw")]
             unsafe extern "C" fn $gather(
                 seed: u64,
                 step: u32,

@@ -163,7 +163,7 @@ impl Pull<'_> {
             map.insert(v, value);
         }
         let redrawn = self.fresh.redrawn(stmt, &self.shots);
-        let copy = copy_stmt(&mut self.program, &redrawn, &mut map);
+        let copy = copy_stmt(self.program, &redrawn, &mut map);
         let copy = without_terms(copy);
         let results = copy.results();
         self.push(copy);

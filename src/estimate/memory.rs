@@ -84,7 +84,7 @@ impl Deriver<'_> {
     /// arrays over the site's loops (and the call's own). The statements go to `end`, what they need is made visible.
     pub(crate) fn afterwards(
         &mut self,
-        stmts: &mut Vec<Stmt>,
+        stmts: &mut [Stmt],
         end: &mut Vec<Stmt>,
         site: &Keeper,
         path: &[(usize, usize)],
@@ -229,7 +229,7 @@ impl Deriver<'_> {
     }
 
     /// For each element of a site, the sum of the terms that depend on it: an array over the site's loops.
-    fn results_of(&mut self, stmts: &mut Vec<Stmt>, values: &[Var], loops: &[Around], end: &mut Vec<Stmt>) -> Atom {
+    fn results_of(&mut self, stmts: &mut [Stmt], values: &[Var], loops: &[Around], end: &mut Vec<Stmt>) -> Atom {
         let tainted = tree::taint(stmts, values.iter().copied().collect());
         let mut operations = HashMap::new();
         tree::operations(stmts, &mut operations);

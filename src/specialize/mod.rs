@@ -30,6 +30,7 @@ mod particles;
 mod product;
 mod scan;
 mod shots;
+mod site;
 pub mod strategy;
 mod structure;
 mod terms;

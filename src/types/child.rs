@@ -45,7 +45,15 @@ impl Checker {
 
     /// `addr ~ child(args)`: its addresses nest; the binding is its return value.
     /// With `as_site`, the function is one site, whose strategy passes on values of this kind.
-    pub(super) fn child(&mut self, g: &Rc<GenVal>, name: &str, pieces: &[Piece], at: &[Poly], stmt: &Stmt, as_site: Option<Kind>) {
+    pub(super) fn child(
+        &mut self,
+        g: &Rc<GenVal>,
+        name: &str,
+        pieces: &[Piece],
+        at: &[Poly],
+        stmt: &Stmt,
+        as_site: Option<Kind>,
+    ) {
         let simulated = matches!(self.how(), Some(How::Simulate));
         let as_site = as_site.filter(|_| simulated);
         let how = match self.how().cloned().unwrap_or(How::Type) {

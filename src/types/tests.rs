@@ -76,7 +76,7 @@ fn programs_of_the_language_check() {
 #[test]
 fn library_files_check_as_user_files() {
     let mut number = 0;
-    for folder in ["functions/", "distributions/", "strategies/", "objectives/", "guides/", "bijectors/"] {
+    for folder in ["functions", "distributions", "strategies", "objectives", "guides", "bijectors"] {
         for file in library::files_under(folder) {
             let (name, text) = library::file(file);
             let (_, diagnostics, shown) = run(text);
@@ -343,20 +343,20 @@ model p() {
 }
 
 #[test]
-fn what_is_not_supported_says_so_once() {
-    let names = |text: &str| {
+fn the_torture_programs_check() {
+    for text in [
+        include_str!("../syntax/tests/programs/p03.ppl"),
+        include_str!("../syntax/tests/programs/p07.ppl"),
+        include_str!("../syntax/tests/programs/p12.ppl"),
+        include_str!("../syntax/tests/programs/p16.ppl"),
+        include_str!("../syntax/tests/programs/p14.ppl"),
+        include_str!("../syntax/tests/programs/p15.ppl"),
+        include_str!("../syntax/tests/programs/p30.ppl"),
+        include_str!("../syntax/tests/programs/p31.ppl"),
+    ] {
         let (_, diagnostics, shown) = run(text);
-        assert!(diagnostics.iter().all(|d| d.code == "E0290"), "{shown}");
-        diagnostics.len()
-    };
-    assert_eq!(names(include_str!("../syntax/tests/programs/p03.ppl")), 2);
-    assert_eq!(names(include_str!("../syntax/tests/programs/p07.ppl")), 1);
-    assert_eq!(names(include_str!("../syntax/tests/programs/p12.ppl")), 5);
-    assert_eq!(names(include_str!("../syntax/tests/programs/p16.ppl")), 3);
-    assert!(names(include_str!("../syntax/tests/programs/p14.ppl")) > 3);
-    assert!(names(include_str!("../syntax/tests/programs/p15.ppl")) > 3);
-    assert!(names(include_str!("../syntax/tests/programs/p30.ppl")) > 2);
-    assert!(names(include_str!("../syntax/tests/programs/p31.ppl")) > 2);
+        assert!(diagnostics.iter().all(|d| d.severity != Severity::Error), "{shown}");
+    }
 }
 
 #[test]

@@ -382,6 +382,7 @@ pub enum GenForm {
 
 /// How what is marginalised, or the normaliser, is dealt with.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each marginal of a program, behind an `Rc`")]
 pub enum Algorithm {
     /// Exact sums.
     Enumerate {

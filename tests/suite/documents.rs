@@ -57,7 +57,9 @@ fn shown(page: &Path) -> Result<(), String> {
 fn session(shown: &str, folder: &Path) -> Result<String, String> {
     let mut out = String::new();
     for line in shown.lines().filter(|l| l.starts_with("$ ")) {
-        let Some(arguments) = line.strip_prefix("$ provi ") else { return Err(format!("not a command of Provi: {line}")) };
+        let Some(arguments) = line.strip_prefix("$ provi ") else {
+            return Err(format!("not a command of Provi: {line}"));
+        };
         let output = Command::new(env!("CARGO_BIN_EXE_provi"))
             .current_dir(folder)
             .args(words(arguments))

@@ -273,6 +273,7 @@ fn scene_of_normals(p: &[Vec<Dual>]) -> Dual {
     for n in 0..4 {
         let (mut q, mut prior, mut inner) = (zero(), zero(), zero());
         let (mut mean, mut variance) = (zero(), 0.0);
+        #[expect(clippy::needless_range_loop, reason = "`t` is a time, not a place in one array")]
         for t in 0..n {
             q = q + flip(1, c[t]);
             prior = prior + bernoulli(1, 0.4);

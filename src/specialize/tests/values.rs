@@ -181,7 +181,6 @@ fn bijectors_invert_and_have_their_log_det() {
 #[test]
 fn refusals_are_diagnostics() {
     let code = |program: &str, text: &str| try_value(program, text, &[], &[]).unwrap_err()[0].code;
-    assert_eq!(code("", "marginal(1)"), "E0290");
     assert_eq!(code("", "[1, 2] + [1, 2, 3]"), "E0390");
     assert_eq!(code("", "[1, 2][5]"), "E0390");
     assert_eq!(code("", "normal(0, -1)"), "E0308");
