@@ -82,7 +82,6 @@ macro_rules! with_operands {
                 random::$one(Stream { seed, step }, site, index, $($x),+)
             }
 
-            #[allow(clippy::too_many_arguments, reason = "called from machine code; how many depends on the draw")]
             unsafe extern "C" fn $strided(
                 seed: u64,
                 step: u32,
@@ -100,7 +99,6 @@ macro_rules! with_operands {
                 }
             }
 
-            #[allow(clippy::too_many_arguments, reason = "called from machine code; how many depends on the draw")]
             unsafe extern "C" fn $gather(
                 seed: u64,
                 step: u32,

@@ -77,7 +77,8 @@ impl Checker {
             c.report(
                 Diagnostic::error("E0309", span, format!("`{}` has no `{what}`", d.name))
                     .label(format!("needs the `{what}` of its distribution"))
-                    .also(d.span, format!("`{}` is made here", d.name)),
+                    .also(d.span, format!("`{}` is made here", d.name))
+                    .fix(format!("use what does without, or define `{what}` in the distribution")),
             );
         };
         let real = |dims: Vec<Poly>, support: Support, kind: Kind| {

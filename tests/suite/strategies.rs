@@ -17,7 +17,6 @@ pub(crate) fn trials() -> Vec<Trial> {
     let checks: [(&str, fn() -> Result<(), String>); 5] = [
         ("a_running_baseline_lowers_the_variance", running),
         ("a_learnt_baseline_lowers_the_variance", learnt),
-        ("rebar_learns_to_lower_the_variance", rebar),
         ("variance_by_site_has_its_closed_form", by_site),
         ("the_test_of_claims_finds_a_biased_strategy", tested),
     ];
@@ -95,14 +94,6 @@ fn learnt() -> Result<(), String> {
     let guide = "tune c: real[3] = zeros(3)
 guide q() { for i in 0..3 { z[i] ~ bernoulli_logit(l[i]) by reinforce_learned(c[i]) } }\nfit elbo(p(), q())\n";
     halved(variances(&format!("{MODEL}{guide}"), 2_000)?)
-}
-
-fn rebar() -> Result<(), String> {
-    let guide = "guide q() { for i in 0..3 { z[i] ~ bernoulli_logit(l[i]) by rebar } }\nfit elbo(p(), q())\n";
-    let plain = "guide q() { for i in 0..3 { z[i] ~ bernoulli_logit(l[i]) by reinforce } }\nfit elbo(p(), q())\n";
-    let (_, after) = variances(&format!("{MODEL}{guide}"), 500)?;
-    let (before, _) = variances(&format!("{MODEL}{plain}"), 0)?;
-    halved((before, after))
 }
 
 /// `E f(x) + f(y)` with normal sites by their scores: the gradient in `m` is `x (x - m) + 2 y (y - m)`; each part's variance
