@@ -8,8 +8,9 @@ use std::{env, fs};
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     println!("cargo:rerun-if-changed={}", folder.display());
     let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
         if path.is_dir() {
             files(&path, found);
         } else if path.extension().is_some_and(|e| e == "ppl") {
