@@ -216,6 +216,7 @@ pub fn fit<'a>(lines: Vec<Line<'a>>, config: &'a Config, observer: &'a mut dyn O
         steps,
         plain,
         khat,
+        closeness: verdict::Closeness::of(&kept.log_weights),
         rows: &quantities,
         factorised,
         narrow: &narrow,

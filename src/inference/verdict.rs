@@ -1,5 +1,6 @@
 //! The verdict: whether a fit's answer should be trusted, and why not in words.
 
+use super::psis;
 use super::summary::QuantitySummary;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +67,8 @@ pub struct Figures<'a> {
     pub plain: bool,
     /// Of the final draws, `None` if there are none.
     pub khat: Option<f64>,
+    /// Of the final draws.
+    pub closeness: Closeness,
     pub rows: &'a [QuantitySummary],
     /// The guide has no correlations between latents.
     pub factorised: bool,
@@ -73,8 +76,38 @@ pub struct Figures<'a> {
     pub narrow: &'a [(String, f64)],
 }
 
+/// How near the guide is to the posterior, by the weights of all final draws.
+#[derive(Clone, Copy, Debug)]
+pub struct Closeness {
+    /// `log mean w - mean log w`, the divergence KL(guide || posterior) in nats, with the evidence by importance sampling.
+    pub divergence: f64,
+    /// k̂ of all draws together: it looks further into the tail than a batch does.
+    pub khat: f64,
+}
+
+impl Closeness {
+    /// Of log weights.
+    pub fn of(log_weights: &[f64]) -> Self {
+        let count = log_weights.len() as f64;
+        let top = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mean = log_weights.iter().map(|w| w - top).sum::<f64>() / count;
+        let evidence = (log_weights.iter().map(|w| (w - top).exp()).sum::<f64>() / count).ln();
+        Closeness { divergence: evidence - mean, khat: psis::khat(log_weights) }
+    }
+
+    /// Nearly equal weights have a shape of their own where they bunch, and a batch's k̂, which looks at one twentieth of it,
+    /// fits that; what such a guide can get wrong is bounded by the divergence.
+    fn settles(self) -> bool {
+        self.divergence < NEAR && self.khat <= KHAT_LIMIT
+    }
+}
+
+/// Nats below which a guide is near whatever a batch's k̂ says: no probability is off by more than `sqrt(NEAR / 2)`, a tenth
+/// (Pinsker's inequality).
+const NEAR: f64 = 0.02;
+
 pub fn verdict(figures: &Figures<'_>) -> Verdict {
-    let Figures { ending, steps, plain, khat, rows, factorised, narrow } = *figures;
+    let Figures { ending, steps, plain, khat, closeness, rows, factorised, narrow } = *figures;
     let mut status = match ending {
         Ending::Settled => FitStatus::Converged,
         Ending::StepLimit => FitStatus::StepLimit,
@@ -93,6 +126,15 @@ pub fn verdict(figures: &Figures<'_>) -> Verdict {
         Ending::Cancelled => reasons.push(format!("interrupted after {steps} steps")),
     }
     if let Some(khat) = khat
+        && khat > KHAT_LIMIT
+        && closeness.settles()
+    {
+        warnings.push(format!(
+            "Pareto k-hat is {khat:.2} by batches, {:.2} of all draws: the weights are nearly equal (the guide is {:.3} nats from \
+             the posterior), so it is no sign of a bad guide",
+            closeness.khat, closeness.divergence
+        ));
+    } else if let Some(khat) = khat
         && (khat.is_nan() || khat > KHAT_LIMIT)
     {
         if status == FitStatus::Converged {
@@ -155,10 +197,13 @@ const CORRELATIONS: &str = "the guide is factorised: standard deviations are too
 mod tests {
     use super::*;
 
+    const FAR: Closeness = Closeness { divergence: 1.0, khat: 0.5 };
+
     #[test]
     fn statuses() {
         let of = |ending, khat| {
-            verdict(&Figures { ending, steps: 10, plain: false, khat, rows: &[], factorised: true, narrow: &[] })
+            let (rows, narrow) = (&[], &[]);
+            verdict(&Figures { ending, steps: 10, plain: false, khat, closeness: FAR, rows, factorised: true, narrow })
         };
         assert_eq!(of(Ending::Settled, Some(0.5)).status, FitStatus::Converged);
         assert!(of(Ending::Settled, Some(0.5)).reasons.is_empty());
@@ -175,8 +220,8 @@ mod tests {
         let of = |worst: f64, khat| {
             let narrow = [("a".to_string(), 0.97), ("b".to_string(), worst)];
             let ending = Ending::Settled;
-            let khat = Some(khat);
-            verdict(&Figures { ending, steps: 10, plain: false, khat, rows: &[], factorised: true, narrow: &narrow })
+            let (khat, rows, narrow) = (Some(khat), &[], &narrow);
+            verdict(&Figures { ending, steps: 10, plain: false, khat, closeness: FAR, rows, factorised: true, narrow })
         };
         let fine = of(0.9, 0.4);
         assert!(fine.status == FitStatus::Converged && fine.warnings.is_empty() && fine.advice.is_empty());
@@ -186,5 +231,32 @@ mod tests {
         let bad = of(0.2, 0.4);
         assert!(bad.status == FitStatus::Untrustworthy && bad.reasons.len() == 1 && bad.advice.len() == 1);
         assert_eq!(of(0.2, 0.9).reasons.len(), 2);
+    }
+
+    /// Of e^(cubes of a normal), far enough from 1, the weights are bad; nearly equal ones are not, whatever a batch says.
+    #[test]
+    fn nearly_equal_weights_are_trusted() {
+        let of = |size: f64| {
+            let mut noise = crate::inference::noise::Noise::new(3, 1);
+            let weights: Vec<f64> = (0..100_000).map(|_| size * noise.normal().powi(3)).collect();
+            let closeness = Closeness::of(&weights);
+            let khat = Some(0.9);
+            let figures = Figures {
+                ending: Ending::Settled,
+                steps: 10,
+                plain: false,
+                khat,
+                closeness,
+                rows: &[],
+                factorised: false,
+                narrow: &[],
+            };
+            (closeness, verdict(&figures))
+        };
+        let (close, said) = of(0.02);
+        assert!((close.divergence - 0.5 * 15.0 * 0.02 * 0.02).abs() < 0.001, "{close:?}");
+        assert!(said.status == FitStatus::Converged && said.warnings.len() == 1 && said.reasons.is_empty(), "{said:?}");
+        let (far, said) = of(0.1);
+        assert!(far.divergence > NEAR && said.status == FitStatus::Untrustworthy, "{far:?}");
     }
 }
