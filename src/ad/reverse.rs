@@ -192,7 +192,15 @@ impl Reverse {
         Ok(())
     }
 
+    /// What it makes is said to be made for what the statement was made for.
     fn pull_stmt(&mut self, b: &mut Builder<'_>, stmt: &Stmt, adj: &mut Adjoints) -> Result<(), AdError> {
+        b.program.here = stmt.results().first().and_then(|v| b.program.vars[v.0 as usize].span);
+        let done = self.pull_stmt_here(b, stmt, adj);
+        b.program.here = None;
+        done
+    }
+
+    fn pull_stmt_here(&mut self, b: &mut Builder<'_>, stmt: &Stmt, adj: &mut Adjoints) -> Result<(), AdError> {
         match stmt {
             Stmt::Op { result, op, args } => {
                 if let Some(r_adj) = adj.take(b, *result) {

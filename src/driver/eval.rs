@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use super::compile;
+use super::fault::{self, Step};
 use super::grad::{Settings, declared_values};
 use super::session::{Session, param_shapes};
 use crate::inference::summary::Estimate;
@@ -38,6 +39,7 @@ pub struct EvalReport {
 pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &EvalOptions) -> Result<EvalReport, Refusal> {
     let spec = Options { space: Space::Constrained, particles: 1, params: Vec::new() };
     let program = programs::expression(&session.bound, expr, &spec).map_err(|d| session.refuse(d))?;
+    let replayed = program.clone();
     let program = compile::value_only(program);
     let params = declared_values(session, &param_shapes(&program), &options.settings)?;
     let data = session.data_of(&program);
@@ -52,9 +54,11 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &EvalOptions) -> 
     for step in 0..samples {
         let stream = Stream { seed: options.seed, step: u32::try_from(step).unwrap_or(u32::MAX) };
         let status = run.step(&params, &memory.tuned, &memory.state, stream, &mut out);
-        if let Status::Check(k) = status {
-            let message = program.checks.get(k as usize).map_or("a check failed", |c| c.message.as_str());
-            return Err(session.refuse_with("E0602", message));
+        if status != Status::Fine {
+            let (tuned, state) = (&memory.tuned[..], &memory.state[..]);
+            let step = Step { params: &params, tuned, state, stream, status, value: f64::NAN };
+            let message = "an operation left its domain";
+            return Err(session.refuse(vec![fault::explained(session, "E0603", message, &replayed, &step)]));
         }
         for ((x, m), s) in out.iter().zip(&mut mean).zip(&mut squares) {
             let d = x - *m;

@@ -2,12 +2,15 @@
 
 use super::Refusal;
 use super::compile::Backend;
-use super::model::{Model, names_of};
+use super::fault::{self, Step};
+use super::model::{self, Model, names_of};
 use super::session::Session;
 use crate::diagnostic::Diagnostic;
-use crate::inference::fit::{Config, Line, Observer, Outcome, Stopped, fit};
+use crate::inference::fit::{Config, Failure, Line, Observer, Outcome, Stopped, fit};
 use crate::inference::optimise::Choice;
 use crate::inference::saved::Saved;
+use crate::runtime::executable::Stream;
+use crate::specialize::machine::Space;
 use crate::syntax::tree::{Expr, ExprKind, FitLine};
 
 /// Particles of a line that names none.
@@ -108,7 +111,7 @@ pub fn run(session: &Session<'_>, options: &FitOptions, observer: &mut dyn Obser
     }
     let lines = models.iter_mut().zip(choices).map(|(bound, optimiser)| Line { bound, optimiser }).collect();
     let outcome = fit(lines, &config, observer).map_err(|stopped| match stopped {
-        Stopped::Training(failure) => session.refuse_with("E0601", failure.to_string()),
+        Stopped::Training(failure) => failed(session, written[failure.line], particles[failure.line], &names, &failure),
         Stopped::Resume => session.refuse(vec![
             Diagnostic::bare("E0525", "the run to resume is not one of this program")
                 .note("its parameters, sizes, optimiser, particles or seed are others")
@@ -124,6 +127,28 @@ pub fn run(session: &Session<'_>, options: &FitOptions, observer: &mut dyn Obser
         objectives: written.iter().map(|line| crate::syntax::print::expr(&line.objective)).collect(),
         substitutes: written.iter().map(|line| substitute(session, line)).collect(),
     })
+}
+
+/// The error of a training that could not go on, with the place where its step failed.
+fn failed<'a>(
+    session: &Session<'a>,
+    line: &'a FitLine,
+    particles: usize,
+    names: &[String],
+    failure: &Failure,
+) -> Refusal {
+    let message = failure.to_string();
+    let found = model::objective(session, session.objective_of(line), Space::Unconstrained, particles, names);
+    let Ok(found) = found else { return session.refuse_with("E0601", message) };
+    let step = Step {
+        params: &failure.params,
+        tuned: &failure.tuned,
+        state: &failure.state,
+        stream: Stream { seed: failure.seed, step: failure.step },
+        status: failure.status,
+        value: failure.value,
+    };
+    session.refuse(vec![fault::explained(session, "E0601", &message, &fault::replayed(found.derived), &step)])
 }
 
 fn substitute<'a>(session: &Session<'a>, line: &'a FitLine) -> Option<String> {

@@ -3,12 +3,13 @@
 
 use super::Refusal;
 use super::compile::{self, Backend};
+use super::fault::{self, Step};
 use super::model::{initial, memory, objective};
 use super::session::{Session, param_shapes, scalar_names};
 use crate::diagnostic::Diagnostic;
 use crate::inference::gradient::gradient_estimate;
 use crate::inference::summary::Estimate;
-use crate::runtime::executable::{Array, Stream, Values};
+use crate::runtime::executable::{Array, Status, Stream, Values};
 use crate::specialize::machine::Space;
 use crate::specialize::programs;
 use crate::syntax::tree::Expr;
@@ -122,26 +123,15 @@ pub fn run<'a>(session: &Session<'a>, expr: &'a Expr, options: &GradOptions) -> 
     })
     .map_err(|bad| {
         let what = match bad.status {
-            crate::runtime::executable::Status::Check(k) => {
-                let check = found.program.checks.get(k as usize);
-                return session.refuse(vec![
-                    match check {
-                        Some(c) => Diagnostic {
-                            primary: c
-                                .span
-                                .map(|span| crate::diagnostic::Label { span, text: "fails when it runs".to_owned() }),
-                            ..Diagnostic::bare("E0602", c.message.clone())
-                        },
-                        None => Diagnostic::bare("E0602", "a check failed"),
-                    }
-                    .note(format!("sample {} with seed {}", bad.stream.step, bad.stream.seed)),
-                ]);
-            }
-            crate::runtime::executable::Status::Domain => "an operation left its domain",
-            crate::runtime::executable::Status::Fine => "the value or gradient is not a number",
+            Status::Domain => "an operation left its domain",
+            Status::Fine | Status::Check(_) => "the value or gradient is not a number",
         };
+        let message = format!("{what} (value {})", bad.value);
+        let (params, tuned, state) = (&params[..], &memory.tuned[..], &memory.state[..]);
+        let step = Step { params, tuned, state, stream: bad.stream, status: bad.status, value: bad.value };
+        let program = fault::replayed(found.derived.clone());
         session.refuse(vec![
-            Diagnostic::bare("E0603", format!("{what} (value {})", bad.value))
+            fault::explained(session, "E0603", &message, &program, &step)
                 .note(format!("sample {} with seed {} replays it", bad.stream.step, bad.stream.seed)),
         ])
     })?;

@@ -4,6 +4,7 @@
 pub mod compile;
 pub mod session;
 pub mod model;
+pub mod fault;
 pub mod fit;
 pub mod variance;
 pub mod grad;

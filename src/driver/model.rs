@@ -400,10 +400,11 @@ impl Bound for Model {
         while done < count {
             let state = [(first + done) as f64];
             let state: &[f64] = if drawing.run.state_len() == 1 { &state } else { &[] };
-            drawing.run.step(params, &[], state, stream, &mut drawing.outputs);
+            let status = drawing.run.step(params, &[], state, stream, &mut drawing.outputs);
             let n = (count - done).min(BATCH);
             for d in 0..n {
-                log_weights[done + d] = drawing.outputs[d];
+                // A fault says not in which draw it was.
+                log_weights[done + d] = if status == Status::Fine { drawing.outputs[d] } else { f64::NAN };
                 let row = &mut values[(done + d) * width..(done + d + 1) * width];
                 let mut at = 0;
                 for &(offset, size) in &drawing.arrays {

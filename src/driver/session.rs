@@ -2,10 +2,11 @@
 
 use super::Refusal;
 use super::compile::{self, Backend};
+use super::fault::{self, Step};
 use crate::base::source::{FileId, Sources};
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::ir::core::{Program, Role};
-use crate::runtime::executable::{Array, Stream};
+use crate::ir::core::{Input, Program, Role};
+use crate::runtime::executable::{Array, Status, Stream};
 use crate::specialize::bind::{self, Bound};
 use crate::specialize::machine::Space;
 use crate::specialize::programs::{self, Options};
@@ -211,12 +212,9 @@ impl<'a> Session<'a> {
     pub fn number(&self, expr: &Expr) -> Result<f64, Refusal> {
         let options = Options { space: Space::Constrained, particles: 1, params: Vec::new() };
         let program = programs::expression(&self.bound, expr, &options).map_err(|d| self.refuse(d))?;
-        let data = self.data_of(&program);
-        let mut run = compile::executable(&program, &data, Backend::Interpreter).map_err(|d| self.refuse(d))?;
-        let mut out = vec![0.0; run.output_len()];
-        let params = vec![0.0; run.param_len()];
-        run.step(&params, &[], &[], Stream { seed: 0, step: 0 }, &mut out);
-        match out[..] {
+        let size = |input: &Input| program.ty(input.var).size();
+        let params = vec![0.0; program.inputs_of(Role::Param).map(size).sum()];
+        match self.run_once(&program, &params, Stream { seed: 0, step: 0 })?[..] {
             [x] => Ok(x),
             _ => Err(self.refuse(vec![Diagnostic::error("E0521", expr.span, "a single number is needed here")])),
         }
@@ -232,7 +230,12 @@ impl<'a> Session<'a> {
         let data = self.data_of(program);
         let mut run = compile::executable(program, &data, Backend::Interpreter).map_err(|d| self.refuse(d))?;
         let mut out = vec![0.0; run.output_len()];
-        run.step(params, &[], &[], stream, &mut out);
+        let status = run.step(params, &[], &[], stream, &mut out);
+        if status != Status::Fine {
+            let step = Step { params, tuned: &[], state: &[], stream, status, value: f64::NAN };
+            let message = "an operation left its domain";
+            return Err(self.refuse(vec![fault::explained(self, "E0603", message, program, &step)]));
+        }
         Ok(out)
     }
 }

@@ -89,7 +89,7 @@ impl Observer for Silent {
 }
 
 /// A fit without an outcome.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Stopped {
     Training(Failure),
     /// What was to be resumed belongs to another program, other data sizes or another optimiser.
@@ -97,12 +97,17 @@ pub enum Stopped {
 }
 
 /// Training could not go on: steps kept ending without a finite value and gradient. The seed and step replay one.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     pub seed: u64,
     pub step: u32,
     pub status: Status,
     pub value: f64,
+    /// Which of the lines, and what its step began with; parameters unconstrained.
+    pub line: usize,
+    pub params: Vec<f64>,
+    pub tuned: Vec<f64>,
+    pub state: Vec<f64>,
 }
 
 impl std::fmt::Display for Failure {
@@ -114,7 +119,7 @@ impl std::fmt::Display for Failure {
             Status::Domain => "an operation left its domain".to_string(),
         };
         let (step, seed) = (self.step, self.seed);
-        write!(f, "the objective cannot be trained: step {step} with seed {seed} replays a failing step ({what})")
+        write!(f, "training cannot go on: at step {step} with seed {seed} {what}")
     }
 }
 

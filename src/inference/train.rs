@@ -259,8 +259,8 @@ impl Training {
                 self.retreats += 1;
                 let plain = trainer.lines.iter().any(|line| line.choice.constant);
                 if self.retreats > RETREATS || plain {
-                    let here = Bad { step: step as u32, status: Status::Fine, value };
-                    return Err(trainer.failure(bad.unwrap_or(here)));
+                    let here = Bad { step: step as u32, status: Status::Fine, value, line: 0 };
+                    return Err(trainer.failure(bad.unwrap_or(here), params));
                 }
                 self.damping *= 0.5;
                 self.bad_in_a_row = 0;

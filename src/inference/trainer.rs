@@ -75,6 +75,7 @@ pub(crate) struct Bad {
     pub(crate) step: u32,
     pub(crate) status: Status,
     pub(crate) value: f64,
+    pub(crate) line: usize,
 }
 
 pub(crate) struct Trainer<'a> {
@@ -170,7 +171,7 @@ impl<'a> Trainer<'a> {
                     first = value;
                 }
                 if status != Status::Fine || !value.is_finite() || !dense::all_finite(&line.gradient) {
-                    fault = fault.or(Some(Bad { step, status, value }));
+                    fault = fault.or(Some(Bad { step, status, value, line: index }));
                 }
             }
             if fault.is_some() {
@@ -207,8 +208,19 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    pub(crate) fn failure(&self, bad: Bad) -> Failure {
-        Failure { seed: self.config.seed, step: bad.step, status: bad.status, value: bad.value }
+    pub(crate) fn failure(&self, bad: Bad, params: &[f64]) -> Failure {
+        let Bad { step, status, value, line } = bad;
+        let Objective { tuned, state, .. } = &self.lines[line];
+        Failure {
+            seed: self.config.seed,
+            step,
+            status,
+            value,
+            line,
+            params: params.to_vec(),
+            tuned: tuned.clone(),
+            state: state.clone(),
+        }
     }
 
     pub(crate) fn save(&self, into: &mut Saved) {

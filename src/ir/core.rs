@@ -11,6 +11,7 @@
 //!   the meaning (see [`For::strip`]).
 
 use super::op::Op;
+use crate::base::source::Span;
 
 /// A variable; index into [`Program::vars`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -306,6 +307,8 @@ pub struct VarInfo {
     pub ty: Type,
     /// A hint for printing; need not be unique.
     pub name: Option<String>,
+    /// The expression of the user's file that it was made for.
+    pub span: Option<Span>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -331,7 +334,7 @@ pub struct Input {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckInfo {
     pub message: String,
-    pub span: Option<crate::base::source::Span>,
+    pub span: Option<Span>,
 }
 
 /// One program. `step` reads inputs and what `setup` defined. `step.results` are the outputs, named in `outputs`: any
@@ -347,6 +350,8 @@ pub struct Program {
     pub checks: Vec<CheckInfo>,
     /// First values of states and tuned parameters that a strategy declares, row-major, by input.
     pub initial: Vec<(Var, Vec<f64>)>,
+    /// What new variables are made for.
+    pub here: Option<Span>,
 }
 
 impl Type {
@@ -370,7 +375,7 @@ impl Type {
 impl Program {
     pub fn new_var(&mut self, ty: Type, name: Option<&str>) -> Var {
         let var = Var(u32::try_from(self.vars.len()).unwrap_or(u32::MAX));
-        self.vars.push(VarInfo { ty, name: name.map(str::to_owned) });
+        self.vars.push(VarInfo { ty, name: name.map(str::to_owned), span: self.here });
         var
     }
 

@@ -13,6 +13,7 @@ pub mod kernels;
 mod machine;
 mod regions;
 pub mod scalar;
+pub mod witness;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use super::validate::{Form, validate};
 use crate::runtime::executable::{Array, Executable, Status, Stream, Values};
 use machine::{Held, Machine};
 use std::sync::Arc;
+use witness::Event;
 
 /// A program with its data bound, ready to be stepped.
 pub struct Interpreter {
@@ -99,6 +101,18 @@ impl Interpreter {
     /// that reverse mode differentiates, as long as the same branches are taken.
     pub fn hold(&mut self) {
         self.machine.held = Held::Record(Vec::new());
+    }
+
+    /// Runs a step and tells where its first fault came from, an index out of bounds or, if there is none, the first
+    /// output that is not finite; and which output that is. `None` if all went well.
+    pub fn blame(&mut self, params: &[f64], tuned: &[f64], state: &[f64], stream: Stream) -> Option<(Event, usize)> {
+        self.machine.witness = Some(Box::default());
+        let mut outputs = vec![0.0; self.lengths.outputs];
+        self.step(params, tuned, state, stream, &mut outputs);
+        let witness = self.machine.witness.take()?;
+        let mut results = self.program.step.results.iter().enumerate();
+        let blamed = results.find_map(|(k, &a)| Some((witness.origin(a)?.clone(), k)));
+        witness.fault.map(|event| (event, 0)).or(blamed)
     }
 
     /// The outputs of the last step, with their types.

@@ -284,11 +284,14 @@ pub(super) fn run(program: Program, data: &[Bound_], span: Span) -> Result<Vec<f
     let status = interpreter.step(&[], &[], &[], Stream { seed: 0, step: 0 }, &mut outputs);
     match status {
         Status::Fine => Ok(outputs),
-        Status::Check(_) | Status::Domain => Err(Diagnostic::error(
-            "E0390",
-            span,
-            "an index out of bounds or an argument outside its domain in this constant",
-        )),
+        Status::Check(_) | Status::Domain => {
+            let event = interpreter.blame(&[], &[], &[], Stream { seed: 0, step: 0 });
+            Err(Diagnostic::error(
+                "E0390",
+                event.and_then(|(e, _)| e.span).unwrap_or(span),
+                "an index out of bounds or an argument outside its domain in this constant",
+            ))
+        }
     }
 }
 

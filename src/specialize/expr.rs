@@ -33,6 +33,10 @@ impl<'a> Machine<'a> {
     }
 
     fn stmt(&mut self, stmt: &'a Stmt, env: &mut Env<'a>) -> R<()> {
+        self.at(stmt.span, |m| m.stmt_here(stmt, env))
+    }
+
+    fn stmt_here(&mut self, stmt: &'a Stmt, env: &mut Env<'a>) -> R<()> {
         match &stmt.kind {
             StmtKind::Let { pattern, ty, value } => {
                 let want = ty.as_ref().and_then(|ty| self.wanted(ty, env));
@@ -187,6 +191,21 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn expr(&mut self, e: &'a Expr, env: &Env<'a>) -> R<Value<'a>> {
+        self.at(e.span, |m| m.expr_here(e, env))
+    }
+
+    /// Runs `f`; what it makes is said to be made for `span`, if that is in the user's files.
+    fn at<T>(&mut self, span: Span, f: impl FnOnce(&mut Machine<'a>) -> T) -> T {
+        let before = self.program.here;
+        if !self.checked.sources.file(span.file).library {
+            self.program.here = Some(span);
+        }
+        let result = f(self);
+        self.program.here = before;
+        result
+    }
+
+    fn expr_here(&mut self, e: &'a Expr, env: &Env<'a>) -> R<Value<'a>> {
         let want = self.want.take();
         match &e.kind {
             ExprKind::Int(i) => Ok(Value::int(*i)),

@@ -3,6 +3,7 @@
 use super::layout::span;
 use super::lexer::{ITEM_WORDS, Kind, RESERVED, tokens};
 use super::parser::{Grammar, Rule};
+use crate::base::names::nearest;
 use crate::base::source::FileId;
 use crate::diagnostic::Diagnostic;
 use pest::Parser as _;
@@ -55,10 +56,19 @@ pub(super) fn not_an_item(file: FileId, base: usize, text: &str) -> Diagnostic {
     let error = Diagnostic::error("E0103", span(file, base, base + end), format!("expected an item, found `{found}`"))
         .label("no item begins with this")
         .note(format!("a file holds items, which begin with {}", quoted(&ITEM_WORDS)));
-    match ITEM_WORDS.iter().find(|word| distance(word, &found) <= 2 && found.len() > 2) {
+    match nearest(&found, ITEM_WORDS.iter().copied()) {
         Some(word) => error.fix(format!("`{word}`?")),
         None => error,
     }
+}
+
+/// Types that other languages put before a name.
+const DECLARATIONS: [&str; 6] = [" real", " int", " bool", " vector", " matrix", " float"];
+
+/// The text ends inside round brackets, after a name.
+fn in_call(before: &str) -> bool {
+    let opened = before.matches('(').count() > before.matches(')').count();
+    opened && before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
 }
 
 trait Hinted {
@@ -78,6 +88,16 @@ impl Hinted for Diagnostic {
             "write `x = x + e`"
         } else if rest.starts_with('.') && before.ends_with(|c: char| c.is_ascii_digit()) {
             "write a digit after the point: `2.0`, or leave the point out: `2`"
+        } else if before.ends_with("return") {
+            "there is no `return`: the last expression of a block is its value"
+        } else if rest.starts_with('=') && in_call(before) {
+            "a named argument takes a colon: `scale: 1`"
+        } else if rest.starts_with(':') && before.rsplit_once('\n').map_or(before, |l| l.1).contains(" in ") {
+            "a range is written `0..n`; indices start at 0, and `n` is left out"
+        } else if rest.is_empty() && before.trim_start().starts_with("param ") && !before.contains('=') {
+            "a parameter has a first value: `param m: real = 0`"
+        } else if DECLARATIONS.iter().any(|word| before.ends_with(word)) {
+            "nothing is declared ahead: `mu ~ normal(0, 1)` samples, `let x = e` names a value, `var x = e` one that changes"
         } else if rest.starts_with("then") {
             "write `if c { a } else { b }`"
         } else if (rest.starts_with('>') || rest.starts_with('<')) && text[..at].contains("..") && text.contains('<') {
@@ -182,20 +202,4 @@ fn or_list(words: &[String]) -> String {
 
 fn quoted(words: &[&str]) -> String {
     words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(32).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let step = (corner + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
-            corner = row[j + 1];
-            row[j + 1] = step;
-        }
-    }
-    row[b.len()]
 }

@@ -172,7 +172,7 @@ impl Checker {
         let known = ["real", "int", "bool", "simplex", "ordered", "positive_ordered", "cholesky_cov", "cov_matrix"];
         if let Some(from) = super::library::used_from(name) {
             d = d.fix(format!("`use {from}::{{{name}}}`"));
-        } else if let Some(near) = super::names::nearest(name, known.into_iter()) {
+        } else if let Some(near) = crate::base::names::nearest(name, known.into_iter()) {
             d = d.fix(format!("did you mean `{near}`?"));
         }
         self.report(d);

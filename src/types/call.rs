@@ -384,7 +384,9 @@ impl Checker {
                     None => {
                         let mut d = Diagnostic::error("E0203", arg.span, format!("`{what}` has no parameter `{name}`"))
                             .label("here");
-                        if let Some(near) = super::names::nearest(name, params.iter().map(|p| p.name.text.as_str())) {
+                        if let Some(near) =
+                            crate::base::names::nearest(name, params.iter().map(|p| p.name.text.as_str()))
+                        {
                             d = d.fix(format!("did you mean `{near}`?"));
                         }
                         self.report(d);

@@ -149,7 +149,7 @@ impl Checker {
             .note(format!("{whose} has  {shown}"));
         let wrong = names.iter().find(|n| !paths.iter().any(|p| is_kept(std::slice::from_ref(n), p)));
         if let Some(wrong) = wrong
-            && let Some(near) = super::names::nearest(wrong, paths.iter().map(String::as_str))
+            && let Some(near) = crate::base::names::nearest(wrong, paths.iter().map(String::as_str))
         {
             d = d.fix(format!("did you mean `{near}`?"));
         } else {

@@ -218,7 +218,9 @@ impl Checker {
             .chain(native);
         if let Some(from) = super::library::used_from(name) {
             d = d.fix(format!("`use {from}::{{{name}}}`"));
-        } else if let Some(near) = super::names::nearest(name, candidates) {
+        } else if let Some(here) = super::foreign::meant(name) {
+            d = d.fix(here);
+        } else if let Some(near) = crate::base::names::nearest(name, candidates) {
             let near = near.to_owned();
             d = d.fix(format!("did you mean `{near}`?"));
         } else if name != "_" {
@@ -280,7 +282,7 @@ impl Checker {
                     let mut d = Diagnostic::error("E0207", span, format!("there is no field `{field}`"))
                         .label("not found")
                         .note(format!("the value is {}", self.describe(value)));
-                    if let Some(near) = super::names::nearest(field, r.fields.iter().map(|(n, _)| n.as_str())) {
+                    if let Some(near) = crate::base::names::nearest(field, r.fields.iter().map(|(n, _)| n.as_str())) {
                         d = d.fix(format!("did you mean `{near}`?"));
                     }
                     self.report(d);

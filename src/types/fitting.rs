@@ -2,11 +2,11 @@
 //! to one line.
 
 use super::context::Checker;
-use super::names::nearest;
 use super::optimiser::{self, COMMON, Range};
 use super::program::ItemId;
 use super::reads::params_read;
 use super::value::{Base, Env, Val};
+use crate::base::names::nearest;
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::syntax::tree::{Expr, ExprKind, FitLine, ItemKind, NodeId};

@@ -197,7 +197,9 @@ impl Loaded {
                     format!("`{}` has no item `{}`", segments.join("::"), name.text),
                 )
                 .label("not found");
-                if let Some(near) = super::names::nearest(&name.text, there.into_iter().filter(|n| *n != name.text)) {
+                if let Some(near) =
+                    crate::base::names::nearest(&name.text, there.into_iter().filter(|n| *n != name.text))
+                {
                     d = d.fix(format!("did you mean `{near}`?"));
                 }
                 self.diagnostics.push(d);

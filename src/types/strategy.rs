@@ -53,7 +53,7 @@ impl Checker {
                     if d.whole.is_some() && !known.contains(&wanted) {
                         report = report.note("a strategy for a whole generative function is one for any distribution, such as a score function");
                     }
-                    if let Some(near) = super::names::nearest(&wanted, known.iter().map(String::as_str)) {
+                    if let Some(near) = crate::base::names::nearest(&wanted, known.iter().map(String::as_str)) {
                         report = report.fix(format!("did you mean `{near}`?"));
                     } else if !known.is_empty() {
                         report = report.note(format!("strategies here: {}", known.join(", ")));

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let checks: [(&str, fn() -> Result<(), String>); 10] = [
+    let checks: [(&str, fn() -> Result<(), String>); 11] = [
         ("what_is_inspected_is_reported_and_changes_nothing", inspected),
         ("a_fit_is_the_same_for_any_number_of_threads", threads),
         ("exit_statuses", statuses),
         ("every_refusal_has_a_code_and_a_place", refusals),
         ("results_that_cannot_be_written_are_E0513", unwritable),
         ("a_value_that_is_no_number_is_E0603", no_number),
+        ("a_training_that_fails_names_its_place", failing),
         ("expressions_of_the_command_line_are_checked", expressions),
         ("every_stage_prints", stages),
         ("a_run_that_is_cut_goes_on_or_is_E0525", resuming),
@@ -186,6 +187,15 @@ fn no_number() -> Result<(), String> {
     let text = "param m: real = -1\nobjective o() = expect { x ~ normal(0, 1) by reparam; x + log(m) }\nfit o()\n";
     let path = written("no_number.ppl", text)?.display().to_string();
     refused(&["grad", &path, "--samples", "2"], "E0603")
+}
+
+fn failing() -> Result<(), String> {
+    let text = "param m: real = -1\nmodel p() {\n  x ~ normal(0, 1)\n  factor log(m)\n}\n\
+        guide q() { x ~ normal(m, 1) by reparam }\nfit elbo(p(), q())\n";
+    let path = written("failing.ppl", text)?.display().to_string();
+    refused(&["fit", &path], "failing.ppl:4:10")?;
+    refused(&["fit", &path], "log(-1) is NaN")?;
+    refused(&["fit", &path], "E0601")
 }
 
 fn stages() -> Result<(), String> {

@@ -210,7 +210,7 @@ fn program_of(op: Op) -> Option<Program> {
     let mut program = Program::default();
     let real = |program: &mut Program, scalar: Scalar| {
         let var = Var(u32::try_from(program.vars.len()).unwrap_or(u32::MAX));
-        program.vars.push(provi::ir::core::VarInfo { ty: Type { scalar, shape: vec![] }, name: None });
+        program.vars.push(provi::ir::core::VarInfo { ty: Type { scalar, shape: vec![] }, name: None, span: None });
         var
     };
     if result != Scalar::Real || !args.iter().all(|a| *a == Scalar::Real) {

@@ -2,6 +2,7 @@
 
 use super::super::core::{Atom, Draw, Program, Stmt, Type, Var};
 use super::super::op::Op;
+use super::witness::Witness;
 use super::{Faults, array, from_int, int, kernels, scalar};
 use crate::runtime::executable::Stream;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(super) struct Machine {
     empty: Arc<Vec<f64>>,
     pub(super) stream: Stream,
     pub(super) faults: Faults,
+    /// While it watches.
+    pub(super) witness: Option<Box<Witness>>,
 }
 
 impl Machine {
@@ -37,6 +40,7 @@ impl Machine {
             empty,
             stream: Stream { seed: 0, step: 0 },
             faults: Faults::default(),
+            witness: None,
         }
     }
 
@@ -86,6 +90,9 @@ impl Machine {
     pub(super) fn stmts(&mut self, program: &Program, stmts: &[Stmt]) {
         for s in stmts {
             self.stmt(program, s);
+            if !matches!(s, Stmt::For(_) | Stmt::Loop(_) | Stmt::If(_)) {
+                self.note(program, s);
+            }
         }
     }
 
@@ -127,7 +134,7 @@ impl Machine {
 
     fn op(&mut self, program: &Program, result: Var, op: Op, args: &[Atom]) {
         let value = match (op, args) {
-            (Op::Read, [Atom::Var(array), indices @ ..]) => self.read(program, *array, indices),
+            (Op::Read, [Atom::Var(array), indices @ ..]) => self.read(program, result, *array, indices),
             (Op::Select, &[c, a, b]) => self.cell(if self.bool(c) { a } else { b }),
             (Op::Stop, &[Atom::Var(v)]) if !program.ty(v).is_scalar() => {
                 let cells = Arc::clone(&self.arrays[v.0 as usize]);
@@ -139,6 +146,9 @@ impl Machine {
             (Op::IDiv | Op::IMod, &[a, b]) => {
                 let (a, b) = (self.int(a), self.int(b));
                 self.faults.domain |= b == 0;
+                if b == 0 {
+                    self.note_division(program.vars[result.0 as usize].span);
+                }
                 from_int(if op == Op::IDiv { scalar::floor_div(a, b) } else { scalar::floor_mod(a, b) })
             }
             (_, &[a]) => scalar::unary(op, self.cell(a)),
@@ -185,11 +195,12 @@ impl Machine {
         }
     }
 
-    fn read(&mut self, program: &Program, array: Var, indices: &[Atom]) -> f64 {
+    fn read(&mut self, program: &Program, result: Var, array: Var, indices: &[Atom]) -> f64 {
         match self.offset(&program.ty(array).shape, indices) {
             Some(offset) => self.arrays[array.0 as usize].get(offset).copied().unwrap_or(0.0),
             None => {
                 self.faults.domain = true;
+                self.note_index(program.vars[result.0 as usize].span, &program.ty(array).shape, indices);
                 0.0
             }
         }

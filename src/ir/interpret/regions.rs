@@ -172,6 +172,7 @@ impl Machine {
             .zip(&f.body.results)
             .map(|(c, &value)| Fold::new(c, &program.atom_type(value), &extents, f.strip))
             .collect();
+        self.note_start(&f.results);
         self.level(program, f, 0, &mut folds);
         self.finish(program, folds, &f.results);
     }
@@ -194,6 +195,7 @@ impl Machine {
             self.set(var, from_int(i as i64));
             if d + 1 == f.indices.len() {
                 self.stmts(program, &f.body.stmts);
+                self.note_results(program, &f.results, &f.body.results);
                 for ((fold, c), &value) in folds.iter_mut().zip(&f.collectors).zip(&f.body.results) {
                     self.fold(program, fold, c, value, d, i);
                 }
@@ -247,8 +249,10 @@ impl Machine {
 
     pub(super) fn loop_(&mut self, program: &Program, l: &Loop) {
         let count = l.carried.len();
+        self.note_start(&l.results);
         for &(v, init) in &l.carried {
             self.copy(program, v, init);
+            self.note_copy(v, init);
         }
         let mut folds: Vec<Fold> = l
             .collectors
@@ -261,6 +265,7 @@ impl Machine {
             let i = if l.reverse { l.extent - 1 - step } else { step };
             self.set(l.index, from_int(i as i64));
             self.stmts(program, &l.body.stmts);
+            self.note_results(program, &l.results[count..], &l.body.results[count..]);
             for ((fold, c), &value) in folds.iter_mut().zip(&l.collectors).zip(&l.body.results[count..]) {
                 self.fold(program, fold, c, value, 0, i);
             }
@@ -271,9 +276,13 @@ impl Machine {
                 self.set(v, cell);
                 self.set_array(v, cells);
             }
+            for (&(v, _), &value) in l.carried.iter().zip(&l.body.results) {
+                self.note_copy(v, value);
+            }
         }
         for (&(v, _), &result) in l.carried.iter().zip(&l.results) {
             self.copy(program, result, v.into());
+            self.note_copy(result, v.into());
         }
         self.finish(program, folds, &l.results[count..]);
     }
@@ -283,6 +292,7 @@ impl Machine {
         self.stmts(program, &side.stmts);
         for (&result, &value) in i.results.iter().zip(&side.results) {
             self.copy(program, result, value);
+            self.note_copy(result, value);
         }
     }
 

@@ -21,7 +21,7 @@ fn canonical(program: &Program) -> Program {
     out.setup = copy_stmts(&mut out, &program.setup, &mut map);
     out.step = copy_block(&mut out, &program.step, &mut map);
     for info in &mut out.vars[..program.vars.len()] {
-        *info = VarInfo { ty: Type::INT, name: None };
+        *info = VarInfo { ty: Type::INT, name: None, span: None };
     }
     out
 }
