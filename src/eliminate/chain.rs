@@ -98,7 +98,7 @@ impl Engine<'_> {
                 let Some((number, time)) = own else { continue };
                 for read in &factor.reads {
                     let other = self.unit_of(read);
-                    if members.iter().any(|m| m.unit == other) {
+                    if self.kept == Some(other.0) || members.iter().any(|m| m.unit == other) {
                         continue;
                     }
                     for (d, &index) in read.at.iter().enumerate() {
