@@ -46,6 +46,9 @@ impl Engine<'_> {
         for axis in self.axes(unit) {
             let Some(members) = self.members(unit, axis)? else { continue };
             let units: Vec<&Unit> = members.iter().map(|m| &m.unit).collect();
+            if units.iter().any(|u| self.moving_values(u.0)) {
+                return Err(fail("the values that a strategy passes depend on all earlier ones of a chain"));
+            }
             if self.expects() {
                 // Children outside the chain go first.
                 let outside = remaining.iter().filter(|u| !units.contains(u));
