@@ -213,7 +213,8 @@ pub fn fit<'a>(lines: Vec<Line<'a>>, config: &'a Config, observer: &'a mut dyn O
     let drawn = lines.iter().position(|line| line.khat.is_some());
     let (khat, quantities) =
         drawn.map_or((None, Vec::new()), |line| (lines[line].khat, lines[line].quantities.clone()));
-    let factorised = trainer.lines[drawn.unwrap_or(0)].bound.params().iter().any(|b| b.role == ParamRole::LogScale);
+    let bound = &trainer.lines[drawn.unwrap_or(0)].bound;
+    let factorised = bound.latent_len() > 1 && bound.params().iter().any(|b| b.role == ParamRole::LogScale);
     let plain = trainer.lines.iter().any(|line| line.choice.constant);
     let narrow = if ending == Ending::Cancelled { Vec::new() } else { narrow(&mut trainer, &params) };
     let Verdict { status, reasons, advice, mut warnings } = verdict::verdict(&verdict::Figures {

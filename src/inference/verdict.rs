@@ -151,10 +151,13 @@ pub fn verdict(figures: &Figures<'_>) -> Verdict {
         if factorised {
             advice.push(CORRELATIONS.to_string());
         }
-        advice.push(
-            "if a scale's prior allows values near 0, write the effects as location + scale * standard normal (non-centred)"
-                .to_string(),
-        );
+        // A positive latent that reaches down to a small part of itself.
+        if let Some(scale) = rows.iter().find(|row| row.latent && row.q05 > 0.0 && row.q05 < 0.2 * row.q95) {
+            advice.push(format!(
+                "if `{}` is the scale of other latents, write them as location + scale * standard normal (non-centred)",
+                scale.name
+            ));
+        }
         let mut worst: Vec<&QuantitySummary> = rows.iter().filter(|row| row.khat.is_finite()).collect();
         worst.sort_by(|a, b| b.khat.total_cmp(&a.khat));
         if let Some(row) = worst.first()
