@@ -11,6 +11,7 @@ pub mod elements;
 pub mod engine;
 pub mod factor;
 pub mod fresh;
+pub mod pieces;
 pub mod plate;
 pub mod pull;
 pub mod region;
