@@ -68,17 +68,20 @@ pub fn memory(session: &Session<'_>, program: &Program, space: Space) -> Result<
             continue;
         }
         let name = [input.name.clone()];
-        let free = initial(session, &name)?;
         into.extend(match space {
-            Space::Unconstrained => free,
+            Space::Unconstrained => initial(session, &name)?,
             Space::Constrained => {
+                // The whole item; what was asked for comes first.
                 let made = programs::constrained_params(&session.bound, &name).map_err(|d| session.refuse(d))?;
+                let leaves = made.inputs.iter().filter(|i| matches!(i.role, Role::Param | Role::Tuned));
+                let free = initial(session, &leaves.map(|i| i.name.clone()).collect::<Vec<String>>())?;
                 let data = session.data_of(&made);
                 let mut run = compile::executable(&made, &data, Backend::Interpreter).map_err(|d| session.refuse(d))?;
                 let mut out = vec![0.0; run.output_len()];
                 let params: &[f64] = if run.param_len() == 0 { &[] } else { &free };
                 let tuned: &[f64] = if run.tuned_len() == 0 { &[] } else { &free };
                 run.step(params, tuned, &[], Stream { seed: 0, step: 0 }, &mut out);
+                out.truncate(program.ty(input.var).size());
                 out
             }
         });

@@ -1,9 +1,9 @@
 //! Elements of arrays, evaluated anew: reads through collected loops, joined pieces, reshapes and contractions, and folds
 //! over inner indices.
 
-use super::pull::{Element, Env, Interrupt, Pull, Pulled, UNROLL_LIMIT, fail, too_many, unravel};
+use super::pull::{Element, Env, Interrupt, Pull, Pulled, UNROLL_LIMIT, fail};
 use super::tree;
-use crate::ir::core::{Atom, Block, Collector, Contract, For, Prim, Scalar, Stmt, Var};
+use crate::ir::core::{Atom, Collector, Contract, For, Prim, Scalar, Stmt, Var};
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 
@@ -118,7 +118,13 @@ impl Pull<'_> {
                 let value = self.read(args[0], indices, env)?;
                 Ok(self.op(Op::Stop, &[value]))
             }
-            Stmt::Contract(c) if self.tainted.contains(&var) => self.contract_at(c, indices, env),
+            Stmt::Contract(c) if self.tainted.contains(&var) => {
+                if self.sums_whole(c) {
+                    let whole = self.outside(var, env)?;
+                    return Ok(plain(self, whole));
+                }
+                self.contract_at(c, indices, env)
+            }
             Stmt::Sample(s) if self.is_redrawn(var) => {
                 let whole = self.redrawn(s, position, env)?;
                 Ok(plain(self, whole))
@@ -187,6 +193,13 @@ impl Pull<'_> {
         }
     }
 
+    /// Whether each element of a product needs all of what is eliminated in its operands: one product serves them all.
+    fn sums_whole(&self, c: &Contract) -> bool {
+        let summed =
+            |a: Atom, labels: &[u8]| !tree::is_tainted(&self.tainted, a) || labels.iter().all(|l| !c.out.contains(l));
+        summed(c.a, &c.a_labels) && summed(c.b, &c.b_labels)
+    }
+
     fn contract_at(&mut self, c: &Contract, indices: &[Atom], env: &Env) -> Pulled<Atom> {
         let mut extents: HashMap<u8, usize> = HashMap::new();
         for (atom, labels) in [(c.a, &c.a_labels), (c.b, &c.b_labels)] {
@@ -201,7 +214,7 @@ impl Pull<'_> {
         let sizes: Vec<usize> = summed.iter().map(|l| extents.get(l).copied().unwrap_or(1)).collect();
         let fixed: HashMap<u8, Atom> = c.out.iter().copied().zip(indices.iter().copied()).collect();
         let (a, b, a_labels, b_labels) = (c.a, c.b, c.a_labels.clone(), c.b_labels.clone());
-        self.fold_over(&sizes, Op::Add, Collector::Sum { keep: Vec::new() }, Atom::Real(0.0), |p, at| {
+        self.fold_over(&sizes, Op::Add, &Collector::Sum { keep: Vec::new() }, Atom::Real(0.0), |p, at| {
             let of = |l: &u8| {
                 fixed
                     .get(l)
@@ -316,47 +329,13 @@ impl Pull<'_> {
                 (Op::Add, Collector::Sum { keep: Vec::new() }, Atom::Real(0.0))
             }
         };
-        self.fold_over(&extents, op, collector, zero, |p, at| {
+        self.fold_over(&extents, op, &collector, zero, |p, at| {
             let mut env = inner.clone();
             for (&(v, _), &a) in free.iter().zip(at) {
                 env.insert(v, a);
             }
             p.atom(value, &env)
         })
-    }
-
-    fn fold_over(
-        &mut self,
-        extents: &[usize],
-        op: Op,
-        collector: Collector,
-        zero: Atom,
-        mut element: impl FnMut(&mut Self, &[Atom]) -> Pulled<Atom>,
-    ) -> Pulled<Atom> {
-        if extents.is_empty() {
-            return element(self, &[]);
-        }
-        match self.in_loop(extents, &mut element) {
-            Ok((indices, scope, value)) => {
-                let ty = self.program.atom_type(value);
-                let result = self.program.new_var(collector.result_type(extents, &ty), None);
-                let body = Block { stmts: scope.stmts, results: vec![value] };
-                let collectors = vec![collector];
-                self.push(Stmt::For(For { results: vec![result], indices, body, collectors, strip: None }));
-                return Ok(result.into());
-            }
-            Err(Interrupt::Unroll) => {}
-            Err(other) => return Err(other),
-        }
-        let size: usize = extents.iter().product();
-        if size > UNROLL_LIMIT {
-            return Err(too_many(size));
-        }
-        let mut parts = Vec::new();
-        for linear in 0..size {
-            parts.push(element(self, &unravel(linear, extents))?);
-        }
-        Ok(self.combine(op, parts, zero))
     }
 
     pub(super) fn combine(&mut self, op: Op, parts: Vec<Atom>, zero: Atom) -> Atom {

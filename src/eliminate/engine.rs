@@ -150,7 +150,7 @@ impl<'a> Engine<'a> {
                     tasks.push(Task { loops: second, ..task.clone() });
                     tasks.push(Task { loops: first, ..task });
                 }
-                Err(Interrupt::Unroll) => {
+                Err(Interrupt::Unroll | Interrupt::Cut { .. }) => {
                     return Err(fail("a term reads elements of a site in a way that cannot be followed"));
                 }
                 Err(other) => return Err(other),

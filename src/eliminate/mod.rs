@@ -12,6 +12,7 @@ pub mod engine;
 pub mod factor;
 pub mod fresh;
 pub mod overrides;
+pub mod pieces;
 pub mod plate;
 pub mod pull;
 pub mod region;

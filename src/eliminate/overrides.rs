@@ -62,7 +62,9 @@ impl<'a> Pull<'a> {
                 Ok(())
             }
             Interrupt::Fail(d) => Err(*d),
-            Interrupt::Unroll => Err(unsupported("a term reads elements of a site in a way that cannot be followed")),
+            Interrupt::Unroll | Interrupt::Cut { .. } => {
+                Err(unsupported("a term reads elements of a site in a way that cannot be followed"))
+            }
         }
     }
 

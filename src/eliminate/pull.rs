@@ -29,6 +29,11 @@ pub(crate) enum Interrupt {
     },
     /// A fold over inner indices must be unrolled.
     Unroll,
+    /// A fold must be cut in two along one of its axes.
+    Cut {
+        axis: usize,
+        at: usize,
+    },
     Fail(Box<Diagnostic>),
 }
 
@@ -57,10 +62,9 @@ pub(crate) struct Scope {
     pub stmts: Vec<Stmt>,
     pub(super) operations: HashMap<(Op, Vec<Atom>), Atom>,
     pub(super) memo: HashMap<(Var, Vec<Atom>), Atom>,
+    /// Of the inner loop whose body this is.
+    pub(super) indices: Vec<Var>,
 }
-
-/// New indices, what was emitted under them, and the value.
-pub(crate) type Looped = (Vec<(Var, usize)>, Scope, Atom);
 
 pub(crate) type Env = HashMap<Var, Atom>;
 
@@ -508,77 +512,9 @@ impl<'a> Pull<'a> {
         self.atom(atom, env)
     }
 
-    /// An array element by element: as a loop if its elements are alike, else written out.
+    /// An array element by element.
     fn gather(&mut self, var: Var, ty: &Type, env: &Env) -> Pulled<Atom> {
-        let looped = self.in_loop(&ty.shape, |p, at| p.read(var.into(), at, env));
-        match looped {
-            Ok((indices, scope, element)) => {
-                let body = Block { stmts: scope.stmts, results: vec![element] };
-                let result = self.program.new_var(ty.clone(), None);
-                self.push(Stmt::For(For {
-                    results: vec![result],
-                    indices,
-                    body,
-                    collectors: vec![Collector::Collect],
-                    strip: None,
-                }));
-                return Ok(result.into());
-            }
-            Err(Interrupt::Unroll) => {}
-            Err(other) => return Err(other),
-        }
-        if ty.size() > UNROLL_LIMIT {
-            return Err(fail("an array of enumerated values is used as a whole"));
-        }
-        let mut elements = Vec::new();
-        for linear in 0..ty.size() {
-            let at = unravel(linear, &ty.shape);
-            elements.push(self.read(var.into(), &at, env)?);
-        }
-        let flat = self.program.new_var(Type::array(ty.scalar, [ty.size()]), None);
-        self.push(Stmt::Array { results: vec![flat], prim: Prim::Stack, args: elements });
-        if ty.shape.len() == 1 {
-            return Ok(flat.into());
-        }
-        let result = self.program.new_var(ty.clone(), None);
-        let prim = Prim::Reshape { shape: ty.shape.clone() };
-        self.push(Stmt::Array { results: vec![result], prim, args: vec![flat.into()] });
-        Ok(result.into())
-    }
-
-    /// Evaluates in a new scope under fresh inner indices over `extents`.
-    pub(super) fn in_loop(
-        &mut self,
-        extents: &[usize],
-        eval: impl FnOnce(&mut Self, &[Atom]) -> Pulled<Atom>,
-    ) -> Pulled<Looped> {
-        let indices: Vec<(Var, usize)> = extents.iter().map(|&n| (self.program.new_var(Type::INT, None), n)).collect();
-        for &(v, n) in &indices {
-            self.ranges.insert(v, n);
-            self.inner.insert(v);
-        }
-        let atoms: Vec<Atom> = indices.iter().map(|&(v, _)| v.into()).collect();
-        let depth = self.scopes.len();
-        self.scopes.push(Scope::default());
-        let value = eval(self, &atoms);
-        for (v, _) in &indices {
-            self.inner.remove(v);
-        }
-        match value {
-            Ok(value) => {
-                let scope = self.scopes.pop().unwrap_or_default();
-                Ok((indices, scope, value))
-            }
-            Err(e) => {
-                self.scopes.truncate(depth);
-                // A cut asked for an inner index can only be had by unrolling.
-                let e = match e {
-                    Interrupt::Split { index, .. } if indices.iter().any(|&(v, _)| v == index) => Interrupt::Unroll,
-                    other => other,
-                };
-                Err(e)
-            }
-        }
+        self.array_of(ty.scalar, &ty.shape, |p, at| p.read(var.into(), at, env))
     }
 
     pub(super) fn branch(

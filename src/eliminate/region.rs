@@ -110,7 +110,7 @@ fn eliminate(
             }
             return Err(d);
         }
-        Err(Interrupt::Split { .. } | Interrupt::Unroll) => {
+        Err(Interrupt::Split { .. } | Interrupt::Unroll | Interrupt::Cut { .. }) => {
             return Err(Box::new(unsupported("a term reads elements of a site in a way that cannot be followed")));
         }
     };

@@ -4,7 +4,7 @@
 use super::definitions::compound_indices;
 use super::pull::{CARRY_LIMIT, Element, Env, Interrupt, Pull, Pulled, UNROLL_LIMIT, fail, without_terms};
 use super::tree;
-use crate::ir::core::{Atom, Block, Collector, For, Sample, Stmt, Type, Var};
+use crate::ir::core::{Atom, Sample, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, copy_stmt};
 use std::collections::HashSet;
@@ -131,17 +131,12 @@ impl Pull<'_> {
             // A whole element of array type.
             let shape = self.program.ty(var).shape.clone();
             let prefix = args.clone();
-            let (loop_indices, scope, value) = self.in_loop(&shape, |p, at| {
+            let scalar = self.program.ty(var).scalar;
+            return self.array_of(scalar, &shape, |p, at| {
                 let mut args = prefix.clone();
                 args.extend_from_slice(at);
                 Ok(p.op(Op::Read, &args))
-            })?;
-            let ty = self.program.ty(var).clone();
-            let result = self.program.new_var(ty, None);
-            let body = Block { stmts: scope.stmts, results: vec![value] };
-            let collectors = vec![Collector::Collect];
-            self.push(Stmt::For(For { results: vec![result], indices: loop_indices, body, collectors, strip: None }));
-            return Ok(result.into());
+            });
         }
         Ok(self.op(Op::Read, &args))
     }
@@ -250,7 +245,7 @@ impl Pull<'_> {
         self.depends(atom, &values)
     }
 
-    fn depends(&self, atom: Atom, on: &HashSet<Var>) -> bool {
+    pub(super) fn depends(&self, atom: Atom, on: &HashSet<Var>) -> bool {
         let Atom::Var(v) = atom else { return false };
         on.contains(&v) || self.operations.get(&v).is_some_and(|(_, args)| args.iter().any(|&a| self.depends(a, on)))
     }

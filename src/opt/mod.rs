@@ -7,6 +7,7 @@ pub mod simplify;
 mod algebra;
 mod forwarding;
 
+pub mod batch;
 pub mod cse;
 pub mod dce;
 pub mod distribute;
@@ -62,6 +63,10 @@ pub const BEFORE_AD: &[Pass] = &[
     FLATTEN,
     Pass { name: "simplify", run: simplify_before },
     LIFT,
+    INVARIANT,
+    Pass { name: "batch", run: batch::batch },
+    INVARIANT,
+    DCE,
     FUSE,
     Pass { name: "simplify", run: simplify_before },
     CSE,

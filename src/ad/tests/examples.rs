@@ -234,6 +234,57 @@ fn eight_schools() {
     }
 }
 
+/// Two layers applied to each row: `tanh(A x[i])`, then `B (h + noise)` under particles; the matrices are `[16, 16]`.
+pub(crate) fn layers(rows: usize, particles: usize) -> (Program, Vec<Array>, Vec<f64>) {
+    const D: usize = 16;
+    let mut p = Program::default();
+    let x = input(&mut p, Role::Data, "x", &[rows, D]);
+    let first = input(&mut p, Role::Param, "A", &[D, D]);
+    let second = input(&mut p, Role::Param, "B", &[D, D]);
+    let mut b = Builder::new(&mut p);
+    let layer = |b: &mut Builder<'_>, matrix: Atom, vector: Atom| -> Atom {
+        let result = b.var(Type::array(Scalar::Real, vec![D]));
+        b.stmts.push(Stmt::Contract(Contract {
+            result,
+            a: matrix,
+            b: vector,
+            a_labels: b"hd".to_vec(),
+            b_labels: b"d".to_vec(),
+            out: b"h".to_vec(),
+            kind: None,
+        }));
+        result.into()
+    };
+    let value = b.for_(&[particles], vec![sum()], |b, k| {
+        let k = k[0];
+        let all = b.for_(&[rows], vec![sum()], |b, i| {
+            let i = i[0];
+            let input = b.for_(&[D], vec![Collector::Collect], |b, j| {
+                let x = b.read(x, &[i, j[0]]);
+                vec![b.op(Op::Mul, &[x, x])]
+            })[0];
+            let h = layer(b, first, input);
+            let noisy = b.for_(&[D], vec![Collector::Collect], |b, j| {
+                let h = b.read(h, j);
+                let h = b.op(Op::Tanh, &[h]);
+                let e = noise(b, 1, vec![(k, particles), (i, rows), (j[0], D)]);
+                vec![b.op(Op::Add, &[h, e])]
+            })[0];
+            let out = layer(b, second, noisy);
+            b.for_(&[D], vec![sum()], |b, j| {
+                let y = b.read(out, j);
+                vec![b.op(Op::Softplus, &[y])]
+            })
+        })[0];
+        vec![all]
+    })[0];
+    let stmts = b.stmts;
+    let p = finish(p, stmts, value);
+    let data = vec![Array::real([rows, D], (0..rows * D).map(|k| (k as f64 * 0.37).sin()).collect::<Vec<f64>>())];
+    let params = (0..2 * D * D).map(|k| (k as f64 * 0.71).cos() * 0.3).collect();
+    (p, data, params)
+}
+
 #[test]
 fn logistic_regression() {
     let (program, data, params) = logistic(40, 5, 1);

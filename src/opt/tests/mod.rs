@@ -111,6 +111,21 @@ fn data_are_read_once_under_particles() {
 }
 
 #[test]
+fn a_network_applied_to_each_row_is_products_of_matrices() {
+    for particles in [1, 3] {
+        let (fast, text) = lowered(examples::layers(300, particles));
+        // Two forward; back to the second layer's input; one for each matrix. None in a loop.
+        let products = fast.step.stmts.iter().filter(|s| matches!(s, Stmt::Contract(_))).count();
+        assert_eq!(products, 5, "{text}");
+        assert_eq!(text.matches(" gemm").count(), text.matches("contract").count(), "{text}");
+        assert_eq!(products, text.matches("contract").count(), "{text}");
+        // The first layer does not depend on the particle.
+        let small = text.matches("real[300,16] = contract").count();
+        assert_eq!(small, if particles == 1 { 3 } else { 1 }, "{text}");
+    }
+}
+
+#[test]
 fn a_hidden_markov_model_keeps_two_sequential_loops() {
     let (_, text) = lowered(examples::hidden_markov(40));
     assert_eq!(text.matches(" = loop ").count(), 2, "{text}");
