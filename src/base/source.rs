@@ -46,6 +46,11 @@ impl Sources {
         &self.files[id.0 as usize]
     }
 
+    /// The span lies in a file of this table that is the user's.
+    pub fn is_users(&self, span: Span) -> bool {
+        self.files.get(span.file.0 as usize).is_some_and(|file| !file.library)
+    }
+
     pub fn text(&self, span: Span) -> &str {
         &self.file(span.file).text[span.start as usize..span.end as usize]
     }

@@ -197,7 +197,7 @@ impl<'a> Machine<'a> {
     /// Runs `f`; what it makes is said to be made for `span`, if that is in the user's files.
     fn at<T>(&mut self, span: Span, f: impl FnOnce(&mut Machine<'a>) -> T) -> T {
         let before = self.program.here;
-        if !self.checked.sources.file(span.file).library {
+        if self.checked.sources.is_users(span) {
             self.program.here = Some(span);
         }
         let result = f(self);
