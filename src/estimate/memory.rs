@@ -15,7 +15,7 @@ use crate::ir::core::{Atom, Block, Collector, For, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, copy_stmt, subst};
 use crate::specialize::sites::{StrategyForm, Target};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a region computed for a memory: sums over the region's loops but those that tell memories apart.
 pub(crate) struct Remembered {
@@ -66,7 +66,7 @@ impl Deriver<'_> {
     pub(crate) fn remember(&mut self, stmts: &mut Vec<Stmt>, site: &Keeper) -> Result<(), Diagnostic> {
         let Some(path) = tree::find(stmts, site.values[0]) else { return Ok(()) };
         let loops = tree::loops_around(stmts, &path);
-        let mut results: HashMap<Var, Atom> = HashMap::new();
+        let mut results: BTreeMap<Var, Atom> = BTreeMap::new();
         let mut end = Vec::new();
         if !site.form.results.is_empty() {
             let v = self.results_of(stmts, &site.values, &loops, &mut end);
@@ -87,7 +87,7 @@ impl Deriver<'_> {
         end: &mut Vec<Stmt>,
         site: &Keeper,
         path: &[(usize, usize)],
-        results: &HashMap<Var, Atom>,
+        results: &BTreeMap<Var, Atom>,
     ) -> Result<(), Diagnostic> {
         let loops = tree::loops_around(stmts, path);
         let extents: Vec<usize> = loops.iter().map(|l| l.extent).collect();

@@ -12,7 +12,7 @@ use crate::eliminate::variable::{Call, Variable};
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Collector, Prim, Stmt, Var};
 use crate::ir::op::Op;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 impl Deriver<'_> {
     pub(crate) fn eliminate_several(
@@ -102,8 +102,8 @@ impl Deriver<'_> {
         calls: &[Call],
         extents: &[usize],
         all: Atom,
-    ) -> HashMap<Var, Atom> {
-        let mut results = HashMap::new();
+    ) -> BTreeMap<Var, Atom> {
+        let mut results = BTreeMap::new();
         for &(call, placeholder) in &keeper.form.results {
             let before: usize = calls[..call].iter().map(Call::positions).sum();
             let mut shape = extents.to_vec();
