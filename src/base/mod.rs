@@ -1,5 +1,6 @@
-//! What every room may use: spans in source files, and nearest names.
+//! What every room may use: spans in source files, sets of numbers that have names, nearest names.
 //! Invariant: nothing here knows of syntax, types or Core.
 
+pub mod constraint;
 pub mod names;
 pub mod source;

@@ -5,6 +5,7 @@
 
 use super::json::flatten;
 use super::raw::{Cell, RawData, RawValue};
+use crate::base::constraint::Constraint;
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::runtime::executable::{Array, Values};
@@ -33,21 +34,6 @@ pub enum Scalar {
     Bool,
 }
 
-/// A constraint on whole vectors (the last axis) or matrices (the last two).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Constraint {
-    #[default]
-    None,
-    Simplex,
-    Ordered,
-    PositiveOrdered,
-    UnitVector,
-    CholeskyCorr,
-    CholeskyCov,
-    CorrMatrix,
-    CovMatrix,
-}
-
 /// Sizes and bounds of a declaration, evaluated.
 #[derive(Clone, Debug, Default)]
 pub struct Shape {
@@ -72,9 +58,6 @@ impl Bound {
         }
     }
 }
-
-/// How much a constraint may be missed by rounding in a file.
-const CONSTRAINT_TOLERANCE: f64 = 1e-6;
 
 /// Binds all declarations in order; `shape` evaluates sizes and bounds of one with the data bound so far. All errors
 /// are collected; a declaration whose sizes depend on one that failed is passed over (`shape` then returns `None`).
@@ -238,7 +221,7 @@ fn one(declaration: &Declaration, origin: &str, value: &RawValue, shape: &Shape)
     check_bounds(&values, shape)
         .map_err(|(i, value, bound)| fail("E0506", format!("`{}` is {value}, expected {bound}", place(i))))?;
     if let Values::Real(list) = &values {
-        check_constraint(declaration.constraint, list, &shape.sizes).map_err(|(i, why)| {
+        declaration.constraint.check(list, &shape.sizes).map_err(|(i, why)| {
             let at = if i < list.len() { place(i) } else { name.clone() };
             fail("E0506", format!("`{at}`: {why}"))
         })?;
@@ -267,95 +250,6 @@ fn check_bounds(values: &Values, shape: &Shape) -> Result<(), (usize, String, St
         Values::Int(list) => list.iter().enumerate().try_for_each(|(i, n)| check(i, *n as f64, &|| n.to_string())),
         Values::Bool(_) => Ok(()),
     }
-}
-
-/// The first place where a constraint fails: index of an element and the reason.
-fn check_constraint(constraint: Constraint, list: &[f64], sizes: &[usize]) -> Result<(), (usize, String)> {
-    let last = sizes.last().copied().unwrap_or(1).max(1);
-    let vectors = list.chunks(last).enumerate().map(|(i, v)| (i * last, v));
-    match constraint {
-        Constraint::None => Ok(()),
-        Constraint::Simplex => {
-            for (at, v) in vectors {
-                if let Some(i) = v.iter().position(|x| *x < 0.0) {
-                    return Err((at + i, format!("{} in a simplex, expected at least 0", v[i])));
-                }
-                let sum: f64 = v.iter().sum();
-                if (sum - 1.0).abs() > CONSTRAINT_TOLERANCE {
-                    return Err((at, format!("this simplex sums to {sum}, expected 1")));
-                }
-            }
-            Ok(())
-        }
-        Constraint::Ordered | Constraint::PositiveOrdered => {
-            for (at, v) in vectors {
-                if let Some(i) = v.windows(2).position(|w| w[0] >= w[1]) {
-                    return Err((at + i + 1, format!("{} does not come after {}", v[i + 1], v[i])));
-                }
-                if constraint == Constraint::PositiveOrdered && v.first().is_some_and(|x| *x < 0.0) {
-                    return Err((at, format!("{}, expected at least 0", v[0])));
-                }
-            }
-            Ok(())
-        }
-        Constraint::UnitVector => {
-            for (at, v) in vectors {
-                let norm: f64 = v.iter().map(|x| x * x).sum();
-                if (norm - 1.0).abs() > CONSTRAINT_TOLERANCE {
-                    return Err((at, format!("the squares sum to {norm}, expected 1")));
-                }
-            }
-            Ok(())
-        }
-        Constraint::CholeskyCorr | Constraint::CholeskyCov | Constraint::CorrMatrix | Constraint::CovMatrix => list
-            .chunks(last * last)
-            .enumerate()
-            .try_for_each(|(i, m)| check_matrix(constraint, m, last).map_err(|(j, why)| (i * last * last + j, why))),
-    }
-}
-
-fn check_matrix(constraint: Constraint, m: &[f64], n: usize) -> Result<(), (usize, String)> {
-    if m.len() != n * n {
-        return Err((0, "expected a square matrix".to_string()));
-    }
-    let triangular = matches!(constraint, Constraint::CholeskyCorr | Constraint::CholeskyCov);
-    let mut factor = vec![0.0; n * n];
-    for i in 0..n {
-        for j in 0..n {
-            let x = m[i * n + j];
-            if triangular && j > i && x != 0.0 {
-                return Err((i * n + j, format!("{x} above the diagonal, expected 0")));
-            }
-            if !triangular && (x - m[j * n + i]).abs() > CONSTRAINT_TOLERANCE * (1.0 + x.abs()) {
-                return Err((i * n + j, format!("{x}, where its mirror image is {}: not symmetric", m[j * n + i])));
-            }
-        }
-        let square: f64 = (0..=i).map(|j| m[i * n + j] * m[i * n + j]).sum();
-        let diagonal = m[i * n + i];
-        match constraint {
-            Constraint::CholeskyCorr if (square - 1.0).abs() > CONSTRAINT_TOLERANCE => {
-                return Err((i * n, format!("the squares of this row sum to {square}, expected 1")));
-            }
-            Constraint::CorrMatrix if (diagonal - 1.0).abs() > CONSTRAINT_TOLERANCE => {
-                return Err((i * n + i, format!("{diagonal} on the diagonal, expected 1")));
-            }
-            _ => {}
-        }
-        if triangular && diagonal <= 0.0 {
-            return Err((i * n + i, format!("{diagonal} on the diagonal, expected more than 0")));
-        }
-        if !triangular {
-            for j in 0..=i {
-                let dot: f64 = (0..j).map(|k| factor[i * n + k] * factor[j * n + k]).sum();
-                let rest = m[i * n + j] - dot;
-                if i == j && (rest <= 0.0 || rest.is_nan()) {
-                    return Err((i * n + i, "the matrix is not positive definite".to_string()));
-                }
-                factor[i * n + j] = if i == j { rest.sqrt() } else { rest / factor[j * n + j] };
-            }
-        }
-    }
-    Ok(())
 }
 
 fn scalar_name(scalar: Scalar) -> &'static str {

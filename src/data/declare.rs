@@ -1,8 +1,9 @@
 //! Declarations of a checked program: what its `data` items ask of the files, and the sizes and bounds of each, evaluated
 //! with what is bound before it.
 
-use super::bind::{Bound, Constraint, Declaration, Scalar, Shape, bind};
+use super::bind::{Bound, Declaration, Scalar, Shape, bind};
 use super::raw::RawData;
+use crate::base::constraint::Constraint;
 use crate::diagnostic::Diagnostic;
 use crate::runtime::executable::{Array, Values};
 use crate::syntax::print;
@@ -70,25 +71,11 @@ fn declaration(name: &str, ty: &TypeExpr) -> Option<Declaration> {
         "real" => (Scalar::Real, Constraint::None),
         "int" => (Scalar::Int, Constraint::None),
         "bool" => (Scalar::Bool, Constraint::None),
-        other => (Scalar::Real, constraint(other)?),
+        other => (Scalar::Real, Constraint::named(other)?),
     };
     let ty = print::type_expr(ty);
     let span = crate::base::source::Span::default();
     Some(Declaration { name: name.to_string(), span, ty, scalar, optional, has_default: false, constraint })
-}
-
-fn constraint(word: &str) -> Option<Constraint> {
-    Some(match word {
-        "simplex" => Constraint::Simplex,
-        "ordered" => Constraint::Ordered,
-        "positive_ordered" => Constraint::PositiveOrdered,
-        "unit_vector" => Constraint::UnitVector,
-        "cholesky_corr" => Constraint::CholeskyCorr,
-        "cholesky_cov" => Constraint::CholeskyCov,
-        "corr_matrix" => Constraint::CorrMatrix,
-        "cov_matrix" => Constraint::CovMatrix,
-        _ => return None,
-    })
 }
 
 /// The type under all groups of sizes.

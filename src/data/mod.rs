@@ -11,7 +11,7 @@ pub mod json;
 pub mod load;
 pub mod raw;
 
-pub use bind::{Bound, Constraint, Declaration, Scalar, Shape, bind};
+pub use bind::{Bound, Declaration, Scalar, Shape, bind};
 pub use declare::bind_program;
 pub use load::{default_path, load};
 pub use raw::RawData;

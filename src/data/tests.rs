@@ -1,9 +1,10 @@
 //! Binding: what is accepted, and what each refusal says.
 
-use super::bind::{Bound, Constraint, Declaration, Scalar, Shape, bind};
+use super::bind::{Bound, Declaration, Scalar, Shape, bind};
 use super::csv::{Columns, read_columns, read_with_header};
 use super::raw::RawData;
 use super::{json, load};
+use crate::base::constraint::Constraint;
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::runtime::executable::{Array, Values};

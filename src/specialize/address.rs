@@ -604,5 +604,8 @@ fn uncovered<T>(name: &str, at: i64, twice: bool, span: Span) -> R<T> {
 }
 
 fn gap<T>(name: &str, span: Span) -> R<T> {
-    Err(Diagnostic::error("E0390", span, format!("the pieces of address `{name}` leave a gap or overlap")).into())
+    Err(Diagnostic::error("E0390", span, format!("the pieces of address `{name}` leave a gap or overlap"))
+        .note("pieces and groups of an address must cover it; what data leave out leaves a gap")
+        .fix("sample every piece: where data decide, under a condition inside the innermost loop")
+        .into())
 }

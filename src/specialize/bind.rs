@@ -254,8 +254,13 @@ fn evaluate(
     let env = super::value::Env::new(module, 0);
     let want = ty.and_then(|ty| m.wanted(ty, &env));
     let v = m.expr_as(value, want, &env).map_err(|e| e.into_diagnostic())?;
+    let declared = ty.and_then(|ty| m.eval_type(ty, &env).ok());
+    let inside = |c: Constant| match &declared {
+        Some(ty) => super::inside::constant_inside(&c, ty, "this value", value.span).map(|()| c),
+        None => Ok(c),
+    };
     if let Some(c) = literal(&v) {
-        return Ok(c);
+        return inside(c);
     }
     let atoms = m.leaves(&v, value.span).map_err(|e| e.into_diagnostic())?;
     m.program.outputs = (0..atoms.len()).map(|i| format!("value{i}")).collect();
@@ -274,7 +279,7 @@ fn evaluate(
         leaves.push(Known { name: None, scalar: ty.scalar, shape: ty.shape, values: outputs[at..at + n].to_vec() });
         at += n;
     }
-    Ok(form(&v, &mut leaves.into_iter()))
+    inside(form(&v, &mut leaves.into_iter()))
 }
 
 /// Runs a program without parameters once.

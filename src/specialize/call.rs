@@ -252,6 +252,7 @@ impl<'a> Machine<'a> {
         let module = env.module;
         let mut given: Vec<Option<Value<'a>>> = vec![None; params.len()];
         let mut position = 0;
+        let mut places: HashMap<&str, Span> = HashMap::new();
         for (arg_name, value, at) in args {
             let slot = match arg_name {
                 Some(n) => match params.iter().position(|p| p.name.text == n) {
@@ -264,7 +265,10 @@ impl<'a> Machine<'a> {
                 }
             };
             match given.get_mut(slot) {
-                Some(place @ None) => *place = Some(value),
+                Some(place @ None) => {
+                    *place = Some(value);
+                    places.insert(&params[slot].name.text, at);
+                }
                 _ => return refuse(at, format!("`{}` has {} parameters", name.text, params.len())),
             }
         }
@@ -296,7 +300,12 @@ impl<'a> Machine<'a> {
                 }
             };
             let value = match &param.ty {
-                Some(ty) => self.coerce(value, ty)?,
+                Some(ty) => {
+                    let value = self.coerce(value, ty)?;
+                    let place = places.get(param.name.text.as_str()).copied().unwrap_or(span);
+                    self.argument_inside(&value, ty, &env, &param.name.text, &name.text, place)?;
+                    value
+                }
                 None => value,
             };
             env.bind(&param.name.text, value.clone());

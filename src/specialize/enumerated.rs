@@ -41,6 +41,18 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// The density over the sum of all densities.
+    pub(super) fn normalized_by_enumeration(&mut self, of: &Rc<Gen<'a>>, mode: Mode<'a>, span: Span) -> R<Run<'a>> {
+        let Mode::Density(trace) = mode else {
+            return unsupported(span, "a sample of what is normalised by `enumerate`");
+        };
+        let nothing = Value::record(Vec::new());
+        let own = self.run_gen(of, Mode::Density(trace.clone()), span)?;
+        let all = self.summed_out(of, &nothing, span)?;
+        let score = self.real_op(Op::Sub, &[own.score, all]);
+        Ok(Run { trace: nothing, given: Vec::new(), score, value: trace })
+    }
+
     /// A marginal inside a function that is summed out, some of whose addresses are fixed: all of them must be.
     pub(super) fn fixed_marginal(
         &mut self,

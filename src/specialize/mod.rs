@@ -20,6 +20,7 @@ mod expr;
 mod fold;
 mod generative;
 pub mod gradient;
+mod inside;
 mod inspect;
 mod loops;
 pub mod machine;

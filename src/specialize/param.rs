@@ -57,6 +57,7 @@ impl<'a> Machine<'a> {
             let want = m.wanted(ty, &env);
             let value = m.expr_as(init, want, &env)?;
             let ty = m.eval_type(ty, &env)?;
+            m.value_inside(&value, &ty, &format!("the initial value of `{}`", name.text), init.span)?;
             m.of_type(&value, &ty, init.span)
         });
         self.next_site = site;

@@ -49,10 +49,11 @@ impl<'a> Machine<'a> {
                 Ok(without(run, given.fixed.as_ref()))
             }
             GenForm::Normalize { of, by } => {
-                let Algorithm::Importance(by) = &**by else {
-                    return unsupported(span, "`normalize` by `enumerate`");
-                };
                 let mode = whole_trace(mode, &given);
+                let Algorithm::Importance(by) = &**by else {
+                    let run = self.normalized_by_enumeration(&of.within(g.frozen), mode, span)?;
+                    return Ok(without(run, given.fixed.as_ref()));
+                };
                 let run = self.normalized(&of.within(g.frozen), by, g.frozen, mode, span)?;
                 Ok(without(run, given.fixed.as_ref()))
             }

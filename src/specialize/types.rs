@@ -3,6 +3,7 @@
 
 use super::machine::{Machine, R, refuse};
 use super::value::{Env, Value};
+use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Scalar};
 use crate::syntax::tree::{Expr, ExprKind, ItemKind, Name, Param, TypeExpr, TypeKind};
 use crate::types::program::ModuleId;
@@ -96,7 +97,14 @@ impl<'a> Machine<'a> {
         match self.expr(expr, env)? {
             Value::Scalar(Atom::Int(i)) => Ok(i),
             Value::Scalar(Atom::Real(x)) if x.fract() == 0.0 => Ok(x as i64),
-            Value::Scalar(_) => refuse(expr.span, "a size or range must be known when data are bound"),
+            Value::Scalar(_) => Err(Diagnostic::error(
+                "E0390",
+                expr.span,
+                "a size or range must be known when data are bound",
+            )
+            .label("depends on parameters or samples")
+            .fix("take it from data or constants; a loop of a random number of iterations goes over the most there can be, and stops: `for i in 0..100 while i < n { … }`")
+            .into()),
             other => refuse(expr.span, format!("a size is an int, this is {}", other.kind())),
         }
     }

@@ -112,6 +112,7 @@ impl Checker {
 
     /// Reports a read of an address where it may be absent.
     fn must_be_present(&mut self, path: &str, presence: &Condition, span: Span, place: Option<Span>) {
+        let presence = &self.by_groups(presence);
         if self.guaranteed(presence) {
             return;
         }
@@ -218,9 +219,11 @@ pub fn present_at(sites: &[Site], later: Option<&Template>, at: &[Poly]) -> Cond
     Condition::all(parts)
 }
 
+/// Axes of a number or an array; of a record those of its first part.
 pub fn value_rank(value: &Val) -> usize {
     match value.bare() {
         Val::Num(n) => n.dims.len(),
+        Val::Record(r) => r.fields.first().map_or(0, |(_, v)| value_rank(v)),
         _ => 0,
     }
 }

@@ -317,6 +317,22 @@ impl Checker {
                 }
                 match (name.text.as_str(), value) {
                     ("estimate", Val::Num(n)) if n.dims.is_empty() && n.base != Base::Bool => value.clone(),
+                    ("dist", Val::Dist(d)) if of_ints(args, &d.event) => {
+                        let (found, name) = (self.describe(&d.event), d.name.clone());
+                        self.report(
+                            Diagnostic::error(
+                                "E0204",
+                                purpose.span,
+                                format!(
+                                    "{} must be a distribution of reals, but `{name}` is over {found}",
+                                    purpose.what
+                                ),
+                            )
+                            .label(format!("`{name}` is over {found}"))
+                            .fix("use a distribution over reals"),
+                        );
+                        Val::Unknown
+                    }
                     ("dist", Val::Dist(d)) => {
                         if let (Some(arg), event) = (args.first(), &d.event)
                             && !matches!(event, Val::Unknown)
@@ -676,4 +692,10 @@ pub fn strip(value: &Val, count: usize) -> Val {
         sym: n.sym.as_ref().and_then(Poly::as_atom).map(|a| Poly::atom(&format!("{a}[*]"))),
         ..n.clone()
     })
+}
+
+/// True of the arguments of `dist<real>` and a value that is an int.
+fn of_ints(args: &[TypeExpr], event: &Val) -> bool {
+    let [TypeExpr { kind: TypeKind::Named { name, .. }, .. }] = args else { return false };
+    scalar_base(&name.text) == Some(Base::Real) && matches!(event, Val::Num(n) if n.base == Base::Int)
 }

@@ -257,12 +257,44 @@ impl Checker {
 impl Site {
     /// A condition of the place where it is sampled, over the places of its indices.
     pub fn over_places(&self, condition: &Condition) -> Condition {
-        self.pieces.iter().enumerate().fold(condition.clone(), |c, (k, piece)| match &piece.atom {
-            Some(atom) => c.substitute(atom, &Poly::atom(&place(k))),
-            None => c,
+        self.pieces.iter().enumerate().fold(condition.clone(), |c, (k, piece)| match (&piece.atom, &piece.group) {
+            (Some(atom), Some((group, end))) => {
+                let here = Poly::atom(&place(k));
+                c.substitute(group, &group_of(group, end, &here)).substitute(atom, &here)
+            }
+            (Some(atom), None) => c.substitute(atom, &Poly::atom(&place(k))),
+            (None, _) => c,
         })
     }
 }
+
+/// The number of the ragged group that holds an index, by where groups end: the same for all loops over the same groups.
+fn group_of(group: &str, end: &Poly, at: &Poly) -> Poly {
+    Poly::atom(&format!("group({}, {})", end.substitute(group, &Poly::atom(GROUP)).print(), at.print()))
+}
+
+impl Checker {
+    /// A condition with the numbers of groups by the variables of the loops around.
+    pub fn by_groups(&self, condition: &Condition) -> Condition {
+        let Some(run) = self.runs.last() else { return condition.clone() };
+        run.loops.iter().fold(condition.clone(), |c, inner| {
+            let outer = inner.groups.as_ref().and_then(|g| run.loops.iter().find(|l| l.name == *g));
+            match outer {
+                Some(outer) => {
+                    let group = group_of(&outer.atom, &inner.to, &Poly::atom(&inner.atom));
+                    match group.as_atom() {
+                        Some(atom) => c.substitute(atom, &Poly::atom(&outer.atom)),
+                        None => c,
+                    }
+                }
+                None => c,
+            }
+        })
+    }
+}
+
+/// The number of a group in where it ends.
+const GROUP: &str = "g#0";
 
 /// Parts of a value that are present under a condition, collected over loops with these variables.
 pub fn under_loop(value: Val, dims: &[Poly], atoms: &[String]) -> Val {

@@ -133,6 +133,7 @@ impl Checker {
                     to: a.clone(),
                     name: n.clone(),
                     atom: None,
+                    group: None,
                 }))
                 .collect();
             // The child's addresses are known here by the parent's names.

@@ -66,6 +66,8 @@ pub struct Piece {
     pub to: Poly,
     pub name: Option<String>,
     pub atom: Option<String>,
+    /// Of ragged groups: the variable of the loop over groups, and where its group ends.
+    pub group: Option<(String, Poly)>,
 }
 
 /// A sample statement as it was met.

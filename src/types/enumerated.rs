@@ -26,7 +26,7 @@ impl Checker {
             );
             return None;
         }
-        if !self.all_finite(rest, span) {
+        if !self.all_finite(rest, true, span) {
             return None;
         }
         let is_kept = |path: &str| kept.iter().any(|e| e.path == path);
@@ -51,7 +51,52 @@ impl Checker {
         Some(outcome)
     }
 
-    fn all_finite(&mut self, rest: &[Entry], span: Span) -> bool {
+    /// The density over what it sums to; all that is sampled has finitely many values.
+    pub(super) fn normalized_by_enumeration(&mut self, of: &GenVal, how: How, span: Span) -> Option<Outcome> {
+        let types = self.run_gen(of, How::Type)?;
+        if types.run.later.iter().any(|(n, _)| n == "?") {
+            return None;
+        }
+        self.must_be_whole(&types, of.span);
+        if let Some((place, _)) = &types.run.inexact {
+            let place = *place;
+            self.unsupported(
+                place,
+                "a function that is estimated by importance sampling inside `normalize` by `enumerate`",
+            );
+            return None;
+        }
+        if !self.all_finite(&types.entries, false, span) {
+            return None;
+        }
+        let mut outcome = match how {
+            How::Type => types,
+            How::Density(values) => {
+                let scored = self.run_gen(of, How::Density(values))?;
+                Outcome { entries: types.entries, ..scored }
+            }
+            How::Simulate | How::Draw => {
+                let place = self.user_span(span);
+                self.report(
+                    Diagnostic::error(
+                        "E0290",
+                        place,
+                        "a sample of what is normalised by `enumerate` is not supported yet",
+                    )
+                    .label("has a density only")
+                    .fix("`by: importance(q, n: K)` with a proposal `q`, which is exact as K grows"),
+                );
+                return None;
+            }
+        };
+        outcome.run.unnormalized = None;
+        outcome.run.is_guide = true;
+        outcome.run.observed.clear();
+        outcome.result = Val::Record(trace(&outcome.entries, None));
+        Some(outcome)
+    }
+
+    fn all_finite(&mut self, rest: &[Entry], some_kept: bool, span: Span) -> bool {
         let mut fine = true;
         for e in rest {
             let finite = match &e.element {
@@ -74,7 +119,10 @@ impl Checker {
                     .label("sums over all values of what is not kept")
                     .also(e.span, "sampled here")
                     .note("enumeration needs a finite set of ints")
-                    .fix(format!("keep `{}`, or `by: importance(…)`", e.path)),
+                    .fix(format!(
+                        "{}`by: importance(…)`",
+                        if some_kept { format!("keep `{}`, or ", e.path) } else { String::new() }
+                    )),
             );
         }
         fine

@@ -5,7 +5,7 @@ use super::address::{add_kind, element_at, present_at, value_rank};
 use super::annotation::named;
 use super::block::any_stmt;
 use super::condition::Condition;
-use super::context::{Checker, Frame, How, Piece, Run, Site, Template, with_batch};
+use super::context::{Checker, Frame, How, LoopFrame, Piece, Run, Site, Template, with_batch};
 use super::poly::Poly;
 use super::tiling::Fault;
 use super::value::{DistVal, Env, GenForm, GenVal, Kind, Mode, Num, Optional, Record, Support, Val};
@@ -233,18 +233,24 @@ impl Checker {
                         (from, to) = (from.clone(), from.add(&rows));
                     }
                     used.push(frame.name.clone());
+                    let mut ragged = None;
                     if let Some(group) = &frame.groups
                         && let Some(outer) = self.runs.last()?.loops.iter().find(|l| l.name == *group)
                     {
                         // Groups tile: the whole goes from the first one's begin, 0, to the last one's end.
                         from = Poly::default();
+                        ragged = Some((outer.atom.clone(), to.clone()));
                         to = to.substitute(&outer.atom, &outer.to.plus(-1.0));
                         used.push(group.clone());
                     }
-                    pieces.push(Piece { from, to, name: Some(frame.name), atom: Some(frame.atom) });
+                    if ragged.is_none() && (from.mentions("#") || to.mentions("#")) {
+                        self.uneven(name, e, &frame);
+                        return None;
+                    }
+                    pieces.push(Piece { from, to, name: Some(frame.name), atom: Some(frame.atom), group: ragged });
                 }
                 None if !sym.mentions("#") && !sym.mentions("?") && !sym.mentions("@") => {
-                    pieces.push(Piece { from: sym.clone(), to: sym.plus(1.0), name: None, atom: None });
+                    pieces.push(Piece { from: sym.clone(), to: sym.plus(1.0), name: None, atom: None, group: None });
                 }
                 None => {
                     self.bad_index(name, e);
@@ -270,6 +276,17 @@ impl Checker {
             return None;
         }
         Some((pieces, at))
+    }
+
+    fn uneven(&mut self, name: &str, e: &Expr, frame: &LoopFrame) {
+        let (v, from, to) = (&frame.name, frame.from.source(), frame.to.source());
+        self.report(
+            Diagnostic::error("E0404", e.span, format!("the address `{name}` would have rows of different lengths"))
+                .label(format!("`{v}` goes over {from}..{to}, which depends on another loop"))
+                .also(frame.span, "this loop")
+                .note("an address is an array, whose axes have one length each; only groups that follow one another (`for i in start[g]..start[g + 1]`) make one axis")
+                .fix(format!("let `{v}` go over the most there can be, and sample under a condition: `if {v} < {to} {{ {name}[…] ~ … }}`")),
+        );
     }
 
     fn bad_index(&mut self, name: &str, e: &Expr) {

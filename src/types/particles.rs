@@ -59,9 +59,12 @@ impl Checker {
             }
             GenForm::Normalize { of, by } => {
                 let (how, fixed) = self.whole_trace(g, how, given)?;
-                let Algorithm::Importance(importance) = &**by else {
-                    self.unsupported(g.span, "`normalize` by `enumerate`");
-                    return None;
+                let importance = match &**by {
+                    Algorithm::Importance(importance) => importance,
+                    Algorithm::Enumerate { span } => {
+                        let outcome = self.normalized_by_enumeration(&of.within(g.frozen), how, *span)?;
+                        return Some(without(outcome, &fixed));
+                    }
                 };
                 let scheme = Scheme { g, of: of.within(g.frozen), by: importance, name: "normalize" };
                 let outcome = self.normalized(&scheme, how)?;
@@ -73,7 +76,11 @@ impl Checker {
     /// What fixes addresses of a function that runs as a whole becomes part of the trace that it scores.
     fn whole_trace(&mut self, g: &GenVal, how: How, given: Given) -> Option<(How, Record)> {
         if given.predictive {
-            self.unsupported(g.span, "`predictive` of a marginal or normalised function (take it inside)");
+            self.report(
+                Diagnostic::error("E0290", g.span, "`predictive` of a marginal or normalised function is not supported yet")
+                    .label("its observations are inside")
+                    .fix("take it inside: `marginal(predictive(p), keep: …, by: …)`, with what is observed among the kept addresses"),
+            );
             return None;
         }
         let how = match how {

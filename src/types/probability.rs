@@ -359,7 +359,7 @@ impl Checker {
             .map(|e| format!("`{}`", e.path))
             .collect();
         let extra: Vec<String> =
-            given.iter().filter(|p| !wanted.iter().any(|e| e.path == **p)).map(|p| format!("`{p}`")).collect();
+            given.iter().filter(|p| !wanted.iter().any(|e| under(&e.path, p))).map(|p| format!("`{p}`")).collect();
         if missing.is_empty() && extra.is_empty() {
             for e in wanted {
                 if let (Some(Val::Num(v)), Val::Num(t)) = (record.get_path(&e.path).map(Val::bare), &e.value)
@@ -442,4 +442,9 @@ impl Checker {
 fn density(run: &Run) -> Val {
     let estimate = (!run.sources.is_empty()).then(|| run.sources.clone());
     Val::Num(Num { estimate, ..Num::real().with_kind(&run.density) })
+}
+
+/// Whether a path is an address or a part of its record.
+fn under(address: &str, path: &str) -> bool {
+    path.strip_prefix(address).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

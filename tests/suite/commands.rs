@@ -186,7 +186,11 @@ fn expressions() -> Result<(), String> {
 fn no_number() -> Result<(), String> {
     let text = "param m: real = -1\nobjective o() = expect { x ~ normal(0, 1) by reparam; x + log(m) }\nfit o()\n";
     let path = written("no_number.ppl", text)?.display().to_string();
-    refused(&["grad", &path, "--samples", "2"], "E0603")
+    refused(&["grad", &path, "--samples", "2"], "E0603")?;
+    // A probability of 3/2 would be a number without a meaning.
+    let text = "param p: real = 1.5\nfit maximize expect { k ~ bernoulli(p) by enum; 2.0 * k }\n";
+    let path = written("outside.ppl", text)?.display().to_string();
+    refused(&["grad", &path, "--samples", "2"], "E0602")
 }
 
 fn failing() -> Result<(), String> {
