@@ -129,7 +129,9 @@ impl Deriver<'_> {
             for (l, &a) in loops.iter().zip(&at) {
                 map.insert(l.index, a);
             }
-            for (&placeholder, &array) in results {
+            let mut ordered: Vec<(Var, Atom)> = results.iter().map(|(&p, &a)| (p, a)).collect();
+            ordered.sort_by_key(|r| r.0);
+            for (placeholder, array) in ordered {
                 let shape = self.program.ty(placeholder).shape.clone();
                 let value = self.read_element(&mut body, array, &at, &shape);
                 map.insert(placeholder, value);

@@ -38,8 +38,14 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn run(program: &Program, data: &[Array], params: &[f64]) -> Result<Vec<f64>, String> {
     let mut i = Interpreter::new(Arc::new(program.clone()), data)?;
     let mut out = vec![0.0; i.output_len()];
-    i.step(params, &[], &[], STREAM, &mut out);
+    let (tuned, state) = remembered(&i);
+    i.step(params, &tuned, &state, STREAM, &mut out);
     Ok(out)
+}
+
+/// Some values for tuned parameters and states.
+fn remembered(run: &Interpreter) -> (Vec<f64>, Vec<f64>) {
+    (vec![0.25; run.tuned_len()], vec![0.0; run.state_len()])
 }
 
 /// How finite differences turned out.
@@ -87,10 +93,11 @@ fn compare(program: &Program, data: &[Array], params: &[f64]) -> Result<Differen
     let mut held = Interpreter::new(Arc::new(program.clone()), data)?;
     let mut out = vec![0.0; held.output_len()];
     held.hold();
-    held.step(params, &[], &[], STREAM, &mut out);
+    let (tuned, state) = remembered(&held);
+    held.step(params, &tuned, &state, STREAM, &mut out);
     let mut along = |s: f64| -> f64 {
         let moved: Vec<f64> = params.iter().zip(&v).map(|(x, d)| x + s * d).collect();
-        held.step(&moved, &[], &[], STREAM, &mut out);
+        held.step(&moved, &tuned, &state, STREAM, &mut out);
         out[0]
     };
     let mut central = |h: f64| (8.0 * (along(h) - along(-h)) - (along(2.0 * h) - along(-2.0 * h))) / (12.0 * h);
