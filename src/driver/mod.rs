@@ -4,6 +4,7 @@
 pub mod compile;
 pub mod session;
 pub mod model;
+mod placed;
 pub mod fit;
 pub mod variance;
 pub mod grad;
