@@ -215,6 +215,15 @@ impl Model {
                 .fix("name parameters that it reads in `over`"),
             ]));
         }
+        let other = blocks.iter().find(|b| b.trained && b.role == ParamRole::Free);
+        if let (Some(guide), Some(other)) = (guide.filter(|g| g.at_mode), other) {
+            let message = format!("`{}` is a parameter, and with a guide at the mode nothing is trained", other.name);
+            return Err(session.refuse(vec![
+                Diagnostic::error("E0522", line.span, message)
+                    .label(format!("`{}` stands at the mode", guide.name))
+                    .fix("make it a latent with a prior, or use a guide that is trained, such as `full_rank`"),
+            ]));
+        }
         let initial = initial(session, &names)?;
         let constrained_program =
             programs::constrained_params(&session.bound, &names).map_err(|d| session.refuse(d))?;

