@@ -46,6 +46,9 @@ impl Engine<'_> {
         for axis in self.axes(unit) {
             let Some(members) = self.members(unit, axis)? else { continue };
             let units: Vec<&Unit> = members.iter().map(|m| &m.unit).collect();
+            if units.iter().any(|u| self.moving_values(u.0)) {
+                return Err(fail("the values that a strategy passes depend on all earlier ones of a chain"));
+            }
             if self.expects() {
                 // Children outside the chain go first.
                 let outside = remaining.iter().filter(|u| !units.contains(u));
@@ -98,7 +101,7 @@ impl Engine<'_> {
                 let Some((number, time)) = own else { continue };
                 for read in &factor.reads {
                     let other = self.unit_of(read);
-                    if members.iter().any(|m| m.unit == other) {
+                    if self.kept == Some(other.0) || members.iter().any(|m| m.unit == other) {
                         continue;
                     }
                     for (d, &index) in read.at.iter().enumerate() {

@@ -46,6 +46,8 @@ pub(crate) struct Engine<'a> {
     written: Vec<Vec<bool>>,
     /// Positions of the elements assigned now.
     pub(super) held: Vec<(Element, Atom)>,
+    /// A variable that is not eliminated ([`super::results`]).
+    pub(super) kept: Option<usize>,
 }
 
 impl Factor {
@@ -88,6 +90,7 @@ impl<'a> Engine<'a> {
             factors: Vec::new(),
             written,
             held: Vec::new(),
+            kept: None,
         }
     }
 
@@ -97,6 +100,17 @@ impl<'a> Engine<'a> {
 
     /// Eliminates all variables from the terms of `tasks`: new statements with the terms that remain.
     pub(crate) fn run(&mut self, tasks: Vec<Task>) -> Pulled<Vec<Stmt>> {
+        self.eliminate_all(tasks)?;
+        for factor in std::mem::take(&mut self.factors) {
+            let at = vec![None; factor.loops.len()];
+            let value = self.evaluate(&factor, &at, &[])?;
+            self.pull.push(Stmt::Term(value));
+        }
+        Ok(std::mem::take(&mut self.pull.scopes[0].stmts))
+    }
+
+    /// Leaves factors that read nothing but the variable that is kept.
+    pub(super) fn eliminate_all(&mut self, tasks: Vec<Task>) -> Pulled<()> {
         for variable in 0..self.variables.len() {
             let links = self.links_of(variable)?;
             self.links.push(links);
@@ -113,17 +127,11 @@ impl<'a> Engine<'a> {
         loop {
             let remaining = self.remaining();
             if remaining.is_empty() {
-                break;
+                return Ok(());
             }
             self.advance(&remaining)?;
             debug_assert!(self.pull.scopes.len() == 1 && self.held.is_empty());
         }
-        for factor in std::mem::take(&mut self.factors) {
-            let at = vec![None; factor.loops.len()];
-            let value = self.evaluate(&factor, &at, &[])?;
-            self.pull.push(Stmt::Term(value));
-        }
-        Ok(std::mem::take(&mut self.pull.scopes[0].stmts))
     }
 
     /// Factors of a place, its loops cut where asked.
@@ -136,7 +144,7 @@ impl<'a> Engine<'a> {
             match self.factors_of(&task) {
                 Ok(factors) => self.factors.extend(factors.into_iter().map(Rc::new)),
                 Err(Interrupt::Split { index, at }) => {
-                    let Some((first, second)) = self.cut(&task.loops, index, at) else {
+                    let Some((first, second)) = self.pull.cut(&task.loops, index, at) else {
                         return Err(fail("a term reads pieces of one address at indices that cannot be told apart"));
                     };
                     tasks.push(Task { loops: second, ..task.clone() });
@@ -191,7 +199,7 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        units.into_iter().collect()
+        units.into_iter().filter(|u| self.kept != Some(u.0)).collect()
     }
 
     /// Links of a unit's own elements.

@@ -197,7 +197,7 @@ impl Engine<'_> {
             let found = match found {
                 Ok(found) => found,
                 Err(Interrupt::Split { index, at }) => {
-                    let Some((first, second)) = self.cut(&piece, index, at) else {
+                    let Some((first, second)) = self.pull.cut(&piece, index, at) else {
                         return Err(fail("the parents of a variable cannot be told apart"));
                     };
                     pieces.extend([first, second]);
@@ -219,20 +219,6 @@ impl Engine<'_> {
             });
         }
         Ok(links)
-    }
-
-    /// A piece cut in two at `at` iterations of the loop whose new index is `index`.
-    pub(super) fn cut(&self, piece: &[(Var, usize, usize)], index: Var, at: usize) -> Option<(Piece, Piece)> {
-        let k = self.pull.task_indices.iter().position(|&v| v == index)?;
-        let (var, low, high) = piece[k];
-        let middle = low + at;
-        if middle <= low || middle >= high {
-            return None;
-        }
-        let (mut first, mut second) = (piece.to_vec(), piece.to_vec());
-        first[k] = (var, low, middle);
-        second[k] = (var, middle, high);
-        Some((first, second))
     }
 
     /// Everything that a variable's coefficients, values and presence depend on.
@@ -428,9 +414,6 @@ impl Engine<'_> {
         Ok(all)
     }
 }
-
-/// Ranges of loops by original index.
-pub(super) type Piece = Vec<(Var, usize, usize)>;
 
 /// Whether any of `values` depends on `on` through the scope's statements.
 fn depends(scope: &Scope, on: Var, values: &[Atom]) -> bool {

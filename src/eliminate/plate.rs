@@ -247,12 +247,8 @@ impl Engine<'_> {
         if own.is_empty() {
             return Ok(vec![(**factor).clone()]);
         }
-        let outer = factor.indexed();
-        let cell: Vec<(usize, usize)> = factor.loops.iter().zip(&outer).filter(|(_, o)| **o).map(|(&l, _)| l).collect();
-        let mut place = Place::open(self, &cell);
-        let mut axes = place.axes.iter().copied();
-        let at: Vec<Option<Atom>> = outer.iter().map(|&o| if o { axes.next() } else { None }).collect();
-        let reads = self.place(factor, &at)?;
+        let mut place = Place::of(self, factor);
+        let reads = self.place(factor, &place.at)?;
         let mut elements: Vec<Element> = own.iter().map(|&k| reads[k].clone()).collect();
         let mut seen = Vec::new();
         elements.retain(|e| {
@@ -260,16 +256,9 @@ impl Engine<'_> {
             seen.push(e.clone());
             new
         });
-        let mut local = Local { reads, body: Body::Factor { factor: factor.clone(), at } };
+        let mut local = Local { reads, body: Body::Factor { factor: factor.clone(), at: place.at.clone() } };
         while let Some(x) = elements.pop() {
-            let coincide = self.coincidences(&x, &elements)?;
-            let mut left = if coincide.is_empty() {
-                self.reduce(&x, vec![local.clone()])?
-            } else {
-                vec![self.reduce_apart(&x, local.clone(), &coincide)?]
-            };
-            let Some(next) = left.pop() else { break };
-            local = next;
+            local = self.without(&x, local, &elements)?;
         }
         let lookups = self.looked_up(&place, &local);
         let mut factors = Vec::new();
@@ -280,8 +269,20 @@ impl Engine<'_> {
         Ok(factors)
     }
 
+    /// A factor with `x` summed out; `others` are elements of the same variable that stay.
+    pub(super) fn without(&mut self, x: &Element, local: Local, others: &[Element]) -> Pulled<Local> {
+        let coincide = self.coincidences(x, others)?;
+        if !coincide.is_empty() {
+            return self.reduce_apart(x, local, &coincide);
+        }
+        match self.reduce(x, vec![local])?.pop() {
+            Some(left) => Ok(left),
+            None => Err(fail("a factor was expected")),
+        }
+    }
+
     /// Earlier elements that may be the same one as `x`, with the condition under which they are.
-    fn coincidences(&mut self, x: &Element, others: &[Element]) -> Pulled<Vec<(Element, Atom)>> {
+    pub(super) fn coincidences(&mut self, x: &Element, others: &[Element]) -> Pulled<Vec<(Element, Atom)>> {
         let mut found = Vec::new();
         for other in others {
             if self.pull.differ(x, other) {
@@ -507,6 +508,8 @@ impl Engine<'_> {
 pub(super) struct Place {
     /// Absolute index by axis.
     pub axes: Vec<Atom>,
+    /// For the place of a factor, absolute index by loop; `None`: summed over.
+    pub at: Vec<Option<Atom>>,
     pub indices: Vec<(Var, usize)>,
     pub lows: Vec<usize>,
 }
@@ -526,7 +529,17 @@ impl Place {
             axes.push(engine.pull.op(Op::IAdd, &[indices[next].0.into(), Atom::Int(int(low))]));
             next += 1;
         }
-        Place { axes, indices, lows: wide.iter().map(|c| c.0).collect() }
+        Place { at: Vec::new(), axes, indices, lows: wide.iter().map(|c| c.0).collect() }
+    }
+
+    /// The loops of a factor that its reads follow.
+    pub(super) fn of(engine: &mut Engine<'_>, factor: &Factor) -> Place {
+        let outer = factor.indexed();
+        let cell: Vec<(usize, usize)> = factor.loops.iter().zip(&outer).filter(|(_, o)| **o).map(|(&l, _)| l).collect();
+        let mut place = Place::open(engine, &cell);
+        let mut axes = place.axes.iter().copied();
+        place.at = outer.iter().map(|&o| if o { axes.next() } else { None }).collect();
+        place
     }
 }
 

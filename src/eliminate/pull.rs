@@ -7,6 +7,7 @@
 
 use super::definitions::{Definitions, compound_indices};
 use super::fresh::{Fresh, Shot};
+use super::overrides::Overrides;
 use super::tree;
 use crate::diagnostic::Diagnostic;
 use crate::ir::builder::Builder;
@@ -33,18 +34,15 @@ pub(crate) enum Interrupt {
 
 pub(crate) type Pulled<T> = Result<T, Interrupt>;
 
+/// Ranges of loops by original index.
+pub(crate) type Loops = Vec<(Var, usize, usize)>;
+
 /// Terms that stand in one place: its loops (original index, range) and conditions.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
-    pub loops: Vec<(Var, usize, usize)>,
+    pub loops: Loops,
     pub conditions: Vec<(Atom, bool)>,
     pub terms: Vec<Atom>,
-}
-
-/// A site's value replaced by another expression of its own place.
-pub(crate) struct Overrides {
-    pub values: Vec<Var>,
-    pub args: Vec<Atom>,
 }
 
 /// An element of a site: the site's number, and an index per loop around it.
@@ -161,6 +159,20 @@ impl<'a> Pull<'a> {
             env.insert(old, shifted);
         }
         (indices, env)
+    }
+
+    /// Loops cut in two at `at` iterations of the one whose new index is `index`.
+    pub(super) fn cut(&self, loops: &[(Var, usize, usize)], index: Var, at: usize) -> Option<(Loops, Loops)> {
+        let k = self.task_indices.iter().position(|&v| v == index)?;
+        let (var, low, high) = loops[k];
+        let middle = low + at;
+        if middle <= low || middle >= high {
+            return None;
+        }
+        let (mut first, mut second) = (loops.to_vec(), loops.to_vec());
+        first[k] = (var, low, middle);
+        second[k] = (var, middle, high);
+        Some((first, second))
     }
 
     /// Evaluates under the task's conditions; zero where one fails.

@@ -2,21 +2,47 @@
 
 use super::engine::{Engine, Semiring};
 use super::fresh::Fresh;
-use super::pull::{Interrupt, Task, apply_export, unsupported};
+use super::pull::{Interrupt, Pulled, Task, apply_export, unsupported};
 use super::variable::Variable;
 use super::{terms, tree};
 use crate::diagnostic::{Diagnostic, Label};
 use crate::ir::core::{Atom, Program, Stmt, Var};
 use std::collections::HashSet;
 
-/// The statements with every term replaced by its mean over the variables, which are weighed by the coefficients of
-/// their calls.
+/// Terms replaced by their means, to be put in the place of what depended on the variables.
+pub struct Means {
+    /// The region as it was.
+    pub stmts: Vec<Stmt>,
+    tainted: HashSet<Var>,
+    new: Vec<Stmt>,
+    /// For each of [`Asked::variables`], by the loops around it and its position: the mean of the terms that depend on
+    /// the element, given that it has the value there.
+    pub results: Vec<Atom>,
+}
+
+/// Variables whose results are wanted beside the means, and the terms that count for them.
+pub struct Asked<'a> {
+    pub variables: &'a [usize],
+    pub counts: &'a dyn Fn(Atom) -> bool,
+}
+
+impl Means {
+    /// The region without what depended on the variables.
+    pub fn in_place(self) -> Vec<Stmt> {
+        let mut stmts = tree::prune(self.stmts, &self.tainted);
+        stmts.extend(self.new);
+        stmts
+    }
+}
+
+/// The mean of every term over the variables, which are weighed by the coefficients of their calls.
 pub fn expectation(
     program: &mut Program,
     stmts: Vec<Stmt>,
     variables: &[Variable],
-) -> Result<Vec<Stmt>, Box<Diagnostic>> {
-    eliminate(program, stmts, variables, Semiring::Expectation)
+    asked: &Asked<'_>,
+) -> Result<Means, Box<Diagnostic>> {
+    eliminate(program, stmts, variables, Semiring::Expectation, asked)
 }
 
 /// The statements without samples, and `log Σ exp` of the sum of their terms over all values of the variables. The
@@ -26,8 +52,9 @@ pub fn log_sum(
     stmts: Vec<Stmt>,
     variables: &[Variable],
 ) -> Result<(Vec<Stmt>, Atom), Box<Diagnostic>> {
-    let stmts = eliminate(program, stmts, variables, Semiring::LogSum)?;
-    Ok(terms::total(program, stmts, &|_| true))
+    let nothing = Asked { variables: &[], counts: &|_| false };
+    let done = eliminate(program, stmts, variables, Semiring::LogSum, &nothing)?;
+    Ok(terms::total(program, done.in_place(), &|_| true))
 }
 
 fn eliminate(
@@ -35,25 +62,48 @@ fn eliminate(
     mut stmts: Vec<Stmt>,
     variables: &[Variable],
     semiring: Semiring,
-) -> Result<Vec<Stmt>, Box<Diagnostic>> {
+    asked: &Asked<'_>,
+) -> Result<Means, Box<Diagnostic>> {
     let seeds: HashSet<Var> = variables.iter().flat_map(|v| v.results.iter().copied()).collect();
     let tainted = tree::taint(&stmts, seeds);
     let tasks = tasks(&stmts, &tainted);
+    let mut counted = tasks.clone();
+    counted.iter_mut().for_each(|t| t.terms.retain(|&a| (asked.counts)(a)));
+    counted.retain(|t| !t.terms.is_empty());
     let mut held = HashSet::new();
     let (done, exports) = loop {
-        let mut engine = Engine::new(program, &stmts, variables, tainted.clone(), semiring);
-        engine.pull.fresh = Fresh::of(&stmts, variables, &held);
-        let done = engine.run(tasks.clone());
-        let pull = &engine.pull;
-        let shared: Vec<Var> = pull.conflicts.iter().flat_map(|&v| pull.fresh.behind(v)).collect();
         let before = held.len();
-        held.extend(shared);
+        let mut exports = Vec::new();
+        let mut engine = |run: &mut dyn FnMut(&mut Engine<'_>) -> Pulled<Vec<Stmt>>| {
+            let mut engine = Engine::new(program, &stmts, variables, tainted.clone(), semiring);
+            engine.pull.fresh = Fresh::of(&stmts, variables, &held);
+            let done = run(&mut engine);
+            let pull = &engine.pull;
+            let shared: Vec<Var> = pull.conflicts.iter().flat_map(|&v| pull.fresh.behind(v)).collect();
+            exports.append(&mut engine.pull.exports);
+            held.extend(shared);
+            done
+        };
+        let mut results = Vec::new();
+        let mut done = engine(&mut |e| e.run(tasks.clone()));
+        for &variable in asked.variables {
+            let Ok(new) = &mut done else { break };
+            let more = engine(&mut |e| {
+                let (more, result) = e.results_of(variable, counted.clone())?;
+                results.push(result);
+                Ok(more)
+            });
+            match more {
+                Ok(more) => new.extend(more),
+                Err(interrupt) => done = Err(interrupt),
+            }
+        }
         if done.is_err() || held.len() == before {
-            break (done, std::mem::take(&mut engine.pull.exports));
+            break (done.map(|new| (new, results)), exports);
         }
     };
-    let new = match done {
-        Ok(new) => new,
+    let (new, results) = match done {
+        Ok(done) => done,
         Err(Interrupt::Fail(mut d)) => {
             if d.primary.is_none() {
                 name_all(&mut d, variables, semiring);
@@ -67,9 +117,7 @@ fn eliminate(
     for (var, array) in exports {
         apply_export(program, &mut stmts, var, array);
     }
-    let mut stmts = tree::prune(stmts, &tainted);
-    stmts.extend(new);
-    Ok(stmts)
+    Ok(Means { stmts, tainted, new, results })
 }
 
 /// The places of all variables.

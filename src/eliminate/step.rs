@@ -164,13 +164,28 @@ impl Engine<'_> {
         let extents = self.supports(elements);
         let mark = self.held.len();
         let indices = self.open(&extents);
-        let mut order: Vec<usize> = (0..elements.len()).collect();
-        // Values passed may depend on the values of earlier variables.
-        order.sort_by_key(|&k| elements[k].site);
-        for k in order {
+        for k in self.parents_first(elements)? {
             self.assign(&elements[k], indices[k].0.into())?;
         }
         Ok((indices, mark))
+    }
+
+    /// An order in which values that depend on the values of others come after these.
+    fn parents_first(&mut self, elements: &[Element]) -> Pulled<Vec<usize>> {
+        let mut before: Vec<Vec<usize>> = Vec::new();
+        for element in elements {
+            let parents = if self.moving_values(element.site) { self.parents(element)? } else { Vec::new() };
+            before.push(parents.iter().filter_map(|p| elements.iter().position(|e| e == p)).collect());
+        }
+        let mut order: Vec<usize> = Vec::new();
+        while order.len() < elements.len() {
+            let ready = |k: &usize| !order.contains(k) && before[*k].iter().all(|p| order.contains(p));
+            let Some(next) = (0..elements.len()).find(ready) else {
+                return Err(super::pull::fail("the values of enumerated sites depend on each other in a circle"));
+            };
+            order.push(next);
+        }
+        Ok(order)
     }
 
     /// Forgets assignments since `mark`.

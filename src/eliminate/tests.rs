@@ -1,7 +1,7 @@
 //! Elimination on generated programs with plates, chains, gathers and branches, in both semirings, against complete
 //! enumeration: every joint value of all elements is run through the interpreter, with its gradient.
 
-use super::region::{expectation, log_sum};
+use super::region::{Asked, expectation, log_sum};
 use super::variable::{Call, Variable};
 use crate::ad;
 use crate::base::source::Span;
@@ -491,9 +491,10 @@ fn generated_programs_equal_complete_enumeration() {
         }
         let (mut p, variables, _) = program(seed, Form3::Expectation);
         let stmts = std::mem::take(&mut p.step.stmts);
-        match expectation(&mut p, stmts, &variables) {
-            Ok(stmts) => {
-                let (stmts, total) = super::terms::total(&mut p, stmts, &|_| true);
+        let nothing = Asked { variables: &[], counts: &|_| false };
+        match expectation(&mut p, stmts, &variables, &nothing) {
+            Ok(means) => {
+                let (stmts, total) = super::terms::total(&mut p, means.in_place(), &|_| true);
                 let got = outputs(&mut finish(p, stmts, total), &params, &[0.0; 64]);
                 assert!(close(&got, &mean), "seed {seed}: mean {got:?}, by enumeration {mean:?}");
                 compared += 1;

@@ -26,7 +26,7 @@ pub struct Call {
 }
 
 impl Call {
-    fn positions(&self) -> usize {
+    pub fn positions(&self) -> usize {
         self.extents.iter().product()
     }
 }

@@ -3,8 +3,9 @@
 //! the program, with the same rest.)
 
 use super::oneshot::{is_one_shot, region_at, substitute_form};
-use super::{Deriver, Site, tree};
+use super::{Deriver, Site};
 use crate::diagnostic::Diagnostic;
+use crate::eliminate::tree;
 use crate::ir::core::{Atom, Sample};
 use crate::ir::walk::Substitution;
 use crate::specialize::sites::StrategyForm;

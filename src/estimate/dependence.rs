@@ -4,7 +4,7 @@
 //! A site in loops `i, t` has elements `x[i, t]`. A dependence is a set of patterns, one index description per loop of
 //! the site: at an index, at all up to an index (through values carried by a `loop`), or any.
 
-use super::tree::Around;
+use crate::eliminate::tree::{Around, affine};
 use crate::ir::core::{Atom, Collector, Prim, Program, Stmt, Var};
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
@@ -292,35 +292,6 @@ impl<'a> Analysis<'a> {
             before += self.program.atom_type(a).shape.get(axis).map_or(0, |&n| i64::try_from(n).unwrap_or(0));
         }
         out
-    }
-}
-
-/// `base + offset` of an integer expression, through additions and subtractions of constants.
-pub fn affine(operations: &HashMap<Var, (Op, Vec<Atom>)>, atom: Atom) -> (Option<Var>, i64) {
-    let mut atom = atom;
-    let mut offset = 0_i64;
-    loop {
-        match atom {
-            Atom::Int(i) => return (None, offset.wrapping_add(i)),
-            Atom::Var(v) => match operations.get(&v) {
-                Some((Op::IAdd, args)) => match (args[0], args[1]) {
-                    (x, Atom::Int(c)) | (Atom::Int(c), x) => {
-                        offset = offset.wrapping_add(c);
-                        atom = x;
-                    }
-                    _ => return (Some(v), offset),
-                },
-                Some((Op::ISub, args)) => match (args[0], args[1]) {
-                    (x, Atom::Int(c)) => {
-                        offset = offset.wrapping_sub(c);
-                        atom = x;
-                    }
-                    _ => return (Some(v), offset),
-                },
-                _ => return (Some(v), offset),
-            },
-            Atom::Real(_) | Atom::Bool(_) => return (None, 0),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::Deriver;
 use super::dependence::{At, Dependence};
-use super::tree::Around;
+use crate::eliminate::tree::Around;
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Collector, Prim, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;

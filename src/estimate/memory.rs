@@ -7,10 +7,9 @@
 //! Before: `x = sample … by reinforce_running; term t(x)`. After: besides value and companions, `next = decay b + (1 - decay) t`.
 
 use super::dependence::{Analysis, At, Dependence, disjoint};
-use super::oneshot::find_term;
-use super::tree::{self, Around};
 use super::{Deriver, Site, factor};
 use crate::diagnostic::Diagnostic;
+use crate::eliminate::tree::{self, Around, find_term};
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, For, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;

@@ -6,42 +6,29 @@
 //! * **one shot** ([`oneshot`]): exactly one primal call, with coefficient 1: the sample is replaced by the value in
 //!   place (the whole continuation is then evaluated there), and each dependent term `t` gets companions
 //!   `stop(t) · coefficient`;
-//! * **several primal calls** ([`distribute`]): each dependent term becomes its expectation over the elements it reads,
-//!   with tables of marginals for chains and trees ([`marginal`]).
+//! * **several primal calls** ([`several`]): each dependent term becomes its expectation over the elements it reads, by
+//!   variable elimination ([`crate::eliminate`]).
 //!
 //! Before: `x = sample#3 bernoulli(p) by enum; term f(x)`. After: `term Σ_v prob(p, v) · f(v)`.
 //!
 //! Invariants: counters of draws are copied, never changed; a term that is added has the same mean whether or not the
 //! others are there; nothing is moved out of a term.
 
-pub mod definitions;
 mod delegate;
 pub mod dependence;
-pub mod distribute;
-pub mod elements;
 pub mod factor;
-pub mod fresh;
-pub mod marginal;
 mod memory;
 pub mod oneshot;
-pub mod pull;
-mod results;
-mod tasks;
-pub mod tree;
-pub mod values;
+mod several;
 
 #[cfg(test)]
 mod tests;
 
 use crate::diagnostic::Diagnostic;
+use crate::eliminate::{terms, tree};
 use crate::ir::core::{Atom, Block, Program, Role, Sample, Stmt, Var};
 use crate::specialize::sites::{Sites, StrategyForm};
 use std::collections::HashSet;
-
-/// The most assignments a single term may be evaluated at jointly.
-pub const JOINT_LIMIT: usize = 4096;
-/// The most entries of a table of one elimination step.
-pub const TABLE_LIMIT: usize = 1 << 20;
 
 /// Name of the output that tuned parameters minimise.
 pub const LEARN: &str = "learn";
@@ -147,20 +134,12 @@ impl Deriver<'_> {
     /// The sum of the terms that `keep` accepts (given the term and whether its value is known to be zero), and the
     /// statements without any term.
     pub(crate) fn total(&mut self, stmts: Vec<Stmt>, keep: &dyn Fn(Atom, bool) -> bool) -> (Vec<Stmt>, Atom) {
-        let (mut stmts, parts) = self.sum_terms(stmts, keep);
-        let total = self.add_all(&mut stmts, parts);
-        (stmts, total)
+        let zero = &self.zero_terms;
+        terms::total(&mut self.program, stmts, &|a| keep(a, a.var().is_some_and(|v| zero.contains(&v))))
     }
 
     pub(crate) fn add_all(&mut self, stmts: &mut Vec<Stmt>, parts: Vec<Atom>) -> Atom {
-        let mut total: Option<Atom> = None;
-        for part in parts {
-            total = Some(match total {
-                None => part,
-                Some(sum) => self.emit(stmts, crate::ir::op::Op::Add, &[sum, part]),
-            });
-        }
-        total.unwrap_or(Atom::Real(0.0))
+        terms::add_all(&mut self.program, stmts, parts)
     }
 
     /// Adds one operation to `stmts`.
@@ -169,71 +148,5 @@ impl Deriver<'_> {
         let result = builder.op(op, args);
         stmts.append(&mut builder.stmts);
         result
-    }
-
-    fn sum_terms(&mut self, stmts: Vec<Stmt>, keep: &dyn Fn(Atom, bool) -> bool) -> (Vec<Stmt>, Vec<Atom>) {
-        use crate::ir::core::{Collector, Type};
-        let mut out = Vec::with_capacity(stmts.len());
-        let mut parts = Vec::new();
-        for mut stmt in stmts {
-            match &mut stmt {
-                Stmt::Term(a) => {
-                    let zero = a.var().is_some_and(|v| self.zero_terms.contains(&v));
-                    if keep(*a, zero) {
-                        parts.push(*a);
-                    }
-                    continue;
-                }
-                Stmt::For(f) if tree::has_term(&f.body.stmts) => {
-                    let (body, inner) = self.sum_terms(std::mem::take(&mut f.body.stmts), keep);
-                    f.body.stmts = body;
-                    for part in inner {
-                        f.body.results.push(part);
-                        f.collectors.push(Collector::Sum { keep: Vec::new() });
-                        let result = self.program.new_var(Type::REAL, None);
-                        f.results.push(result);
-                        parts.push(result.into());
-                    }
-                }
-                Stmt::Loop(l) if tree::has_term(&l.body.stmts) => {
-                    let (body, inner) = self.sum_terms(std::mem::take(&mut l.body.stmts), keep);
-                    l.body.stmts = body;
-                    for part in inner {
-                        l.body.results.push(part);
-                        l.collectors.push(Collector::Sum { keep: Vec::new() });
-                        let result = self.program.new_var(Type::REAL, None);
-                        l.results.push(result);
-                        parts.push(result.into());
-                    }
-                }
-                Stmt::If(i) if tree::has_term(&i.then.stmts) || tree::has_term(&i.otherwise.stmts) => {
-                    let mut sums = Vec::new();
-                    for block in [&mut i.then, &mut i.otherwise] {
-                        let (mut body, inner) = self.sum_terms(std::mem::take(&mut block.stmts), keep);
-                        let sum = self.add_all(&mut body, inner);
-                        block.stmts = body;
-                        sums.push(sum);
-                    }
-                    if sums.iter().any(|&s| s != Atom::Real(0.0)) {
-                        i.then.results.push(sums[0]);
-                        i.otherwise.results.push(sums[1]);
-                        let result = self.program.new_var(Type::REAL, None);
-                        i.results.push(result);
-                        parts.push(result.into());
-                    }
-                }
-                Stmt::Op { .. }
-                | Stmt::For(_)
-                | Stmt::Loop(_)
-                | Stmt::If(_)
-                | Stmt::Contract(_)
-                | Stmt::Array { .. }
-                | Stmt::Draw(_)
-                | Stmt::Check { .. }
-                | Stmt::Sample(_) => {}
-            }
-            out.push(stmt);
-        }
-        (out, parts)
     }
 }

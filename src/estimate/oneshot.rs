@@ -10,12 +10,13 @@
 use super::dependence::{Analysis, At, Dependence, disjoint};
 use super::factor::Factor;
 use super::memory::Keeper;
-use super::pull::{Overrides, Pull, Task};
-use super::tree::{self, Around};
 use super::{Deriver, Site};
 use crate::diagnostic::Diagnostic;
+use crate::eliminate::overrides::Overrides;
+use crate::eliminate::pull::{Pull, Task, apply_export};
+use crate::eliminate::tree::{self, Around, find_term};
 use crate::ir::builder::Builder;
-use crate::ir::core::{Atom, Collector, For, Stmt, Type, Var};
+use crate::ir::core::{Atom, Collector, For, Program, Sample, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, copy_stmt, subst};
 use crate::specialize::sites::StrategyForm;
@@ -341,11 +342,15 @@ impl Deriver<'_> {
             let overrides =
                 Overrides { values: site.values.clone(), args: args.to_vec(), coefficient: stopped.coefficient.into() };
             let tasks: Vec<Task> = terms.iter().filter_map(|&(atom, _)| Task::of(&stmts, atom)).collect();
-            let mut pull = Pull::overriding(self, &stmts, overrides, tainted.clone());
-            let new = pull.run_overrides(tasks)?;
-            let exports = pull.exports;
+            let sites = &mut *self.sites;
+            let mut redraw = |program: &mut Program, sample: &Sample| sites.plain_draw(program, sample);
+            let mut pull = Pull::overriding(&mut self.program, &stmts, overrides, tainted.clone(), &mut redraw);
+            let (new, zero) = pull.run_overrides(tasks)?;
+            let exports = std::mem::take(&mut pull.exports);
+            drop(pull);
+            self.zero_terms.extend(zero);
             for (var, result) in exports {
-                super::pull::apply_export(&mut self.program, &mut stmts, var, result);
+                apply_export(&mut self.program, &mut stmts, var, result);
             }
             stmts.extend(new);
             return Ok(stmts);
@@ -600,22 +605,6 @@ pub(crate) fn region_at<'s>(stmts: &'s mut Vec<Stmt>, path: &[(usize, usize)]) -
 fn encloses(outer: &[(usize, usize)], inner: &[(usize, usize)]) -> bool {
     let n = outer.len() - 1;
     inner.len() > n && inner[..n] == outer[..n] && inner[n].0 > outer[n].0
-}
-
-/// Where `term atom` stands.
-pub(crate) fn find_term(stmts: &[Stmt], atom: Atom) -> Option<tree::Path> {
-    for (i, stmt) in stmts.iter().enumerate() {
-        if matches!(stmt, Stmt::Term(a) if *a == atom) {
-            return Some(vec![(i, 0)]);
-        }
-        for (r, region) in stmt.regions().into_iter().enumerate() {
-            if let Some(mut inner) = find_term(&region.stmts, atom) {
-                inner.insert(0, (i, r));
-                return Some(inner);
-            }
-        }
-    }
-    None
 }
 
 fn stmt_is_tainted(stmt: &Stmt, tainted: &HashSet<Var>) -> bool {

@@ -2,6 +2,7 @@
 //! which are specialised on demand.
 
 use crate::diagnostic::Diagnostic;
+pub use crate::eliminate::variable::Call;
 use crate::ir::core::{Atom, Program, Sample, Stmt, Type, Var};
 
 /// A strategy's program evaluated at one site, in affine normal form:
@@ -37,22 +38,6 @@ pub enum Target {
     Next(Var),
     /// Minimised in tuned parameters.
     Learn,
-}
-
-/// One textual call of the continuation.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// Extents of the strategy's own loops around the call (`for x in support(d)`); empty: one call.
-    pub extents: Vec<usize>,
-    /// The value passed, one atom per result of the sample statement, each with leading axes `extents`.
-    pub args: Vec<Atom>,
-    /// The values passed are those of a finite support that doesn't depend on anything drawn or on parameters.
-    pub static_args: bool,
-    /// Coefficient of `k(args)`, leading axes `extents`; `None`: zero. The literal `Atom::Real(1.0)` with no extents is
-    /// the mark of a one-shot strategy whose continuation may be substituted in place.
-    pub primal: Option<Atom>,
-    /// Coefficient of `stop(k(args))`; `None`: zero.
-    pub stopped: Option<Atom>,
 }
 
 /// Sites of one program, by [`Sample::entry`].
