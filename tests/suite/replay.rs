@@ -262,7 +262,8 @@ fn by_hand(family: &str, wide: f64) -> Result<(), String> {
     let of = |row: &&Row| row.name == name && row.family == family;
     let row = ROWS.iter().find(of).ok_or("no such row")?;
     let derived = program(row)?;
-    let opened = open("derived.ppl", &derived, None).map_err(|r| said(&r))?;
+    let data = read(&source(name).join("data.json"))?;
+    let opened = open("derived.ppl", &derived, Some(&data)).map_err(|r| said(&r))?;
     let guide = opened.checked.derived_guides.first().ok_or("no derived guide")?;
     let alias = derived.lines().find(|l| l.starts_with("guide q = ")).ok_or("no guide")?;
     let reference = reference(name)?;
@@ -288,7 +289,6 @@ fn by_hand(family: &str, wide: f64) -> Result<(), String> {
     };
     let text: Vec<String> = guide.source.lines().map(start).collect();
     let written = derived.replace(alias, &text.join("\n")).replace(", q)", ", q())");
-    let data = read(&source(name).join("data.json"))?;
     let outcome = fitted("by_hand.ppl", &written, Some(&data), 1)?;
     if matches!(outcome.status, FitStatus::StepLimit) || outcome.objective.mean < row.elbo - 0.1 {
         return Err(format!("{:?} at {}, where {} can be reached", outcome.status, outcome.objective.mean, row.elbo));
