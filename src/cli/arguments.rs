@@ -81,6 +81,10 @@ pub struct Values {
 #[derive(Args, Debug)]
 pub struct Check {
     pub file: PathBuf,
+    /// Binds these data as well, and makes the objectives of the file's `fit` lines: FILE.json, FILE.csv, X,y=FILE.csv:1-50,51 or
+    /// N=442; may be repeated.
+    #[arg(long)]
+    pub data: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -100,9 +104,9 @@ pub struct Fit {
     /// Family of the derived guide, such as `full_rank`, in place of the file's.
     #[arg(long)]
     pub guide: Option<String>,
-    /// Draws from the fitted guide on which the figures of the table stand.
-    #[arg(long, default_value_t = 100_000)]
-    pub draws: usize,
+    /// Draws from the fitted guide on which the figures of the table stand; by default 100,000, fewer of very many quantities.
+    #[arg(long)]
+    pub draws: Option<usize>,
     /// Write draws, parameters and a record of the run into this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

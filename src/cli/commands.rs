@@ -8,6 +8,7 @@ use crate::base::source::Sources;
 use crate::data;
 use crate::diagnostic::{Diagnostic, codes, has_errors, render};
 use crate::driver::compile::Backend;
+use crate::driver::model::names_of;
 use crate::driver::session::{Session, check_file, check_file_with, check_source, read_text};
 use crate::driver::{
     Refusal, Stage, bench as benches, claims, eval as evaluation, grad as gradients, stages, test_items,
@@ -30,6 +31,8 @@ pub struct Opened {
     /// With the command line's expression, if there is one.
     pub sources: Arc<Sources>,
     pub data_files: Vec<String>,
+    /// Of checking.
+    pub warnings: Vec<Diagnostic>,
     pub seed: u64,
 }
 
@@ -65,7 +68,7 @@ fn open_with(file: &Path, run: &Run, output: &Output, command: Option<Command<'_
     output.diagnostics(&warnings, &checked.sources);
     let (data, data_files) = load_data(&checked, file, &run.data)?;
     let sources = checked.sources.clone();
-    Ok(Opened { checked, data, sources, data_files, seed: run.seed })
+    Ok(Opened { checked, data, sources, data_files, warnings, seed: run.seed })
 }
 
 /// The same, with a text that may take the file's place once it has been checked.
@@ -82,7 +85,7 @@ pub fn open_text(
     output.diagnostics(&warnings, &checked.sources);
     let (data, data_files) = load_data(&checked, file, &run.data)?;
     let sources = checked.sources.clone();
-    Ok(Opened { checked, data, sources, data_files, seed: run.seed })
+    Ok(Opened { checked, data, sources, data_files, warnings, seed: run.seed })
 }
 
 fn load_data(
@@ -105,13 +108,27 @@ fn load_data(
 pub fn check(arguments: &Check, output: &Output) -> Exit {
     let found = check_file(&arguments.file);
     output.diagnostics(&found.diagnostics, &found.sources);
-    let list: Vec<_> = found.diagnostics.iter().map(|d| render::json(d, &found.sources)).collect();
-    let wrong = has_errors(&found.diagnostics) || found.checked.is_none();
+    let mut list: Vec<_> = found.diagnostics.iter().map(|d| render::json(d, &found.sources)).collect();
+    let mut wrong = has_errors(&found.diagnostics) || found.checked.is_none();
+    if let Some(checked) = found.checked.as_ref().filter(|_| !wrong && !arguments.data.is_empty())
+        && let Err(refusal) = check_bound(checked, &arguments.file, &arguments.data)
+    {
+        output.diagnostics(&refusal.diagnostics, &refusal.sources);
+        list.extend(refusal.diagnostics.iter().map(|d| render::json(d, &refusal.sources)));
+        wrong = true;
+    }
     output.result(
         || if wrong { String::new() } else { format!("{}: no errors\n", arguments.file.display()) },
         || json!({ "diagnostics": list }),
     );
     if wrong { Exit::Wrong } else { Exit::Fine }
+}
+
+/// What only data tell: they fit their declarations, and the objectives can be made of them.
+fn check_bound(checked: &Checked, file: &Path, given: &[String]) -> Result<(), Refusal> {
+    let (data, _) = load_data(checked, file, given)?;
+    let session = Session::new(checked, &data, checked.sources.clone())?;
+    session.fit_lines().into_iter().try_for_each(|line| names_of(&session, line).map(drop))
 }
 
 pub fn grad(arguments: &Grad, output: &Output) -> Exit {
@@ -152,9 +169,11 @@ pub fn grad(arguments: &Grad, output: &Output) -> Exit {
             None
         };
         let biased = opened.checked.biased.clone();
-        Ok((gradients::run(&session, objective, &options)?, tested, biased))
+        let mut warnings: Vec<String> = opened.warnings.iter().map(|d| d.message.clone()).collect();
+        warnings.extend(biased.iter().map(|name| format!("`{name}` is declared biased")));
+        Ok((gradients::run(&session, objective, &options)?, tested, biased, warnings))
     })();
-    let (found, tested, biased) = match found {
+    let (found, tested, biased, warnings) = match found {
         Ok(found) => found,
         Err(refusal) => return output.refusal(&refusal),
     };
@@ -224,6 +243,7 @@ pub fn grad(arguments: &Grad, output: &Output) -> Exit {
                     .map(|(name, v)| (name.clone(), json!(v)))
                     .collect::<serde_json::Map<_, _>>(),
                 "biased": biased,
+                "warnings": warnings,
                 "test": tested.as_ref().map(report::claims_json),
                 "inspected": inspected,
             })

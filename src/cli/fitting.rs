@@ -37,7 +37,7 @@ pub fn fit(arguments: &Fit, output: &Output, started: Instant) -> Exit {
         keep: arguments.out.is_some(),
         resume,
     };
-    if options.particles == Some(0) || options.max_steps == Some(0) || options.draws == 0 {
+    if options.particles == Some(0) || options.max_steps == Some(0) || options.draws == Some(0) {
         return output.usage("`--particles`, `--steps` and `--draws` are at least 1");
     }
     if arguments.run.data.is_empty() && !arguments.more_data.is_empty() {

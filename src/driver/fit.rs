@@ -24,7 +24,8 @@ pub struct FitOptions {
     pub particles: Option<usize>,
     /// `adam(0.01)` as an expression of the command line.
     pub optimiser: Option<String>,
-    pub draws: usize,
+    /// `None`: 100,000, or fewer of very many quantities.
+    pub draws: Option<usize>,
     pub backend: Backend,
     /// Keep what a later run needs to go on.
     pub keep: bool,
@@ -40,7 +41,7 @@ impl FitOptions {
             max_steps: None,
             particles: None,
             optimiser: None,
-            draws: 100_000,
+            draws: None,
             backend,
             keep: false,
             resume: None,
@@ -99,7 +100,6 @@ pub fn run(session: &Session<'_>, options: &FitOptions, observer: &mut dyn Obser
     }
     let mut config = Config {
         seed: options.seed,
-        draws: options.draws,
         exact: options.max_steps.is_some(),
         keep: options.keep,
         fingerprint: models.iter().fold(0, |all, model| all ^ model.fingerprint),
@@ -109,9 +109,28 @@ pub fn run(session: &Session<'_>, options: &FitOptions, observer: &mut dyn Obser
     if let Some(steps) = options.max_steps {
         config.max_steps = steps;
     }
+    if let Some(draws) = options.draws {
+        (config.draws, config.fewer) = (draws, false);
+    }
+    if models.len() > 1 && models.iter().any(|m| crate::inference::bound::Bound::at_mode(m)) {
+        return Err(session.refuse(vec![
+            Diagnostic::error(
+                "E0520",
+                written[1].span,
+                "a guide at the mode is not trained, so it has a `fit` line of its own",
+            )
+            .label("steps with another line")
+            .fix("fit the guide alone, or use one that is trained, such as `full_rank`"),
+        ]));
+    }
     let lines = models.iter_mut().zip(choices).map(|(bound, optimiser)| Line { bound, optimiser }).collect();
     let outcome = fit(lines, &config, observer).map_err(|stopped| match stopped {
         Stopped::Training(failure) => failed(session, written[failure.line], particles[failure.line], &names, &failure),
+        Stopped::NoMode => session.refuse(vec![
+            Diagnostic::bare("E0604", "no mode of the joint density was found at which its curvature is a Gaussian's")
+                .note("on the unconstrained space a density may grow without end (a scale going to 0) or be flat along a line")
+                .fix("use a guide that is trained, such as `full_rank`"),
+        ]),
         Stopped::Resume => session.refuse(vec![
             Diagnostic::bare("E0525", "the run to resume is not one of this program")
                 .note("its parameters, sizes, optimiser, particles or seed are others")

@@ -5,6 +5,7 @@ pub mod compile;
 pub mod session;
 pub mod model;
 pub mod fault;
+mod placed;
 pub mod fit;
 pub mod variance;
 pub mod grad;

@@ -3,6 +3,7 @@
 
 use super::Refusal;
 use super::compile::{self, Backend};
+use super::placed::{self, Placed};
 use super::session::{Pair, Session, param_shapes, scalar_names};
 use crate::diagnostic::Diagnostic;
 use crate::inference::bound::{Bound, ParamBlock, ParamRole, QuantityName};
@@ -29,18 +30,77 @@ pub struct Model {
     pub(super) fingerprint: u64,
     outputs: Vec<f64>,
     epoch: usize,
+    at_mode: bool,
     log_joint: Option<(Box<dyn Executable>, Vec<f64>)>,
     draws: Option<Drawing>,
+    /// The same draws by blocks, of a Gaussian guide over many latents.
+    placed: Option<Placed>,
     quantities: Vec<QuantityName>,
     constrained: Box<dyn Executable>,
     constrained_names: Vec<String>,
 }
 
-struct Drawing {
+/// A compiled program of draws.
+pub(super) struct Drawing {
     run: Box<dyn Executable>,
     outputs: Vec<f64>,
+    /// Draws of one step.
+    pub(super) batch: usize,
     /// (offset of the quantity's array, scalars per draw), in order; scalars that are reported.
     arrays: Vec<(usize, usize)>,
+}
+
+impl Drawing {
+    /// The program with its data, and names of what it reports.
+    pub(super) fn new(
+        session: &Session<'_>,
+        made: programs::Draws,
+        batch: usize,
+        backend: Backend,
+    ) -> Result<(Drawing, Vec<QuantityName>), Refusal> {
+        let program = compile::value_only(made.program);
+        let data = session.data_of(&program);
+        let run = compile::executable(&program, &data, backend).map_err(|d| session.refuse(d))?;
+        let (mut arrays, mut names) = (Vec::new(), Vec::<QuantityName>::new());
+        let mut offset = batch;
+        for (name, shape, latent) in &made.quantities {
+            let size: usize = shape.iter().product();
+            // What a model returns under a latent's own name is the latent.
+            if !names.iter().any(|q| q.name == *name || q.name.starts_with(&format!("{name}["))) {
+                names.extend(scalar_names(name, shape).into_iter().map(|name| QuantityName { name, latent: *latent }));
+                arrays.push((offset, size));
+            }
+            offset += batch * size;
+        }
+        let outputs = vec![0.0; run.output_len()];
+        Ok((Drawing { run, outputs, batch, arrays }, names))
+    }
+
+    /// One step, of whose draws the first `count` are kept: rows of quantities, and weights.
+    pub(super) fn step(
+        &mut self,
+        params: &[f64],
+        first: usize,
+        stream: Stream,
+        count: usize,
+        values: &mut [f64],
+        weights: &mut [f64],
+    ) {
+        let state = [first as f64];
+        let state: &[f64] = if self.run.state_len() == 1 { &state } else { &[] };
+        let status = self.run.step(params, &[], state, stream, &mut self.outputs);
+        let width: usize = self.arrays.iter().map(|a| a.1).sum();
+        for d in 0..count {
+            // A fault says not in which draw it was.
+            weights[d] = if status == Status::Fine { self.outputs[d] } else { f64::NAN };
+            let row = &mut values[d * width..(d + 1) * width];
+            let mut at = 0;
+            for &(offset, size) in &self.arrays {
+                row[at..at + size].copy_from_slice(&self.outputs[offset + d * size..offset + (d + 1) * size]);
+                at += size;
+            }
+        }
+    }
 }
 
 /// Tuned parameters and states at their first values.
@@ -159,6 +219,15 @@ impl Model {
                 .fix("name parameters that it reads in `over`"),
             ]));
         }
+        let other = blocks.iter().find(|b| b.trained && b.role == ParamRole::Free);
+        if let (Some(guide), Some(other)) = (guide.filter(|g| g.at_mode), other) {
+            let message = format!("`{}` is a parameter, and with a guide at the mode nothing is trained", other.name);
+            return Err(session.refuse(vec![
+                Diagnostic::error("E0522", line.span, message)
+                    .label(format!("`{}` stands at the mode", guide.name))
+                    .fix("make it a latent with a prior, or use a guide that is trained, such as `full_rank`"),
+            ]));
+        }
         let initial = initial(session, &names)?;
         let constrained_program =
             programs::constrained_params(&session.bound, &names).map_err(|d| session.refuse(d))?;
@@ -174,11 +243,16 @@ impl Model {
             Some(guide) if guide.exact => Some(log_joint(session, guide, backend)?),
             Some(_) | None => None,
         };
-        let mut quantities = Vec::new();
-        let draws = match pair {
-            Some(pair) => drawing(session, pair, &names, backend, &mut quantities)?,
-            None => None,
-        };
+        let (mut quantities, mut draws, mut placed) = (Vec::new(), None, None);
+        if let Some(pair) = pair {
+            let wide = guide.filter(|g| g.exact).and_then(|g| Some((g, placed::gaussian(&blocks)?)));
+            let batch = if wide.is_some() { placed::COMPARED } else { BATCH };
+            let (own, reported) = drawing(session, pair, &names, backend, batch)?;
+            if let Some((guide, gaussian)) = wide {
+                placed = Some(Placed::new(session, pair.model, guide, gaussian, backend)?);
+            }
+            (quantities, draws) = (reported, Some(own));
+        }
         let outputs = vec![0.0; objective.output_len()];
         let memory = memory(session, &found.program, Space::Unconstrained)?;
         Ok(Model {
@@ -191,12 +265,20 @@ impl Model {
             fingerprint,
             outputs,
             epoch: compile::epoch(&found.program),
+            at_mode: guide.is_some_and(|g| g.at_mode),
             log_joint,
             draws,
+            placed,
             quantities,
             constrained,
             constrained_names,
         })
+    }
+
+    /// Whether draws by blocks were found to be the guide's own; `None` before that was asked, or without blocks.
+    #[cfg(test)]
+    pub(super) fn placed_agreed(&self) -> Option<bool> {
+        self.placed.as_ref().and_then(Placed::agreed)
     }
 
     /// Starts from these constrained values instead (by scalar name, as a fit's `parameters`): returns names that are
@@ -226,24 +308,39 @@ fn fingerprint(program: &Program, data: &[Array]) -> u64 {
     hash
 }
 
-/// Roles of a derived guide's parameters, by their declared types. A family of other parameters than a location and a scale of
-/// the latents has none that could be whitened.
+/// Roles of a derived guide's parameters, by their declared types. A family without a location and a scale of the latents has none.
 fn blocks(
     session: &Session<'_>,
     params: &[(String, Vec<usize>)],
     guide: Option<&DerivedGuide>,
     trained: Option<&[String]>,
 ) -> Vec<ParamBlock> {
-    let roles: Vec<ParamRole> = guide
-        .map(|g| g.params.iter().map(|p| role(session, p)).collect())
-        .filter(|r: &Vec<ParamRole>| !r.contains(&ParamRole::Free))
-        .unwrap_or_default();
+    let mut roles: Vec<ParamRole> =
+        guide.map(|g| g.params.iter().map(|p| role(session, p)).collect()).unwrap_or_default();
+    let count = |kinds: &[ParamRole]| roles.iter().filter(|r| kinds.contains(r)).count();
+    if count(&[ParamRole::Location]) == 1 && count(&[ParamRole::LogScale, ParamRole::CholeskyScale]) == 1 {
+        let others = roles.iter_mut().filter(|r| **r == ParamRole::Free);
+        others.for_each(|r| *r = ParamRole::Shape);
+    } else {
+        roles.clear();
+    }
+    let latents = roles.iter().position(|r| *r == ParamRole::Location).and_then(|k| {
+        let name = &guide?.params[k];
+        params.iter().find(|p| p.0 == *name).map(|p| p.1.clone())
+    });
     let mut offset = 0;
     let mut blocks = Vec::new();
     for (name, shape) in params {
         let len: usize = shape.iter().product();
         let place = guide.and_then(|g| g.params.iter().position(|p| p == name));
-        let role = place.and_then(|k| roles.get(k).copied()).unwrap_or(ParamRole::Free);
+        let mut role = place.and_then(|k| roles.get(k).copied()).unwrap_or(ParamRole::Free);
+        if role == ParamRole::Shape
+            && shape.len() == 2
+            && latents.as_deref() == Some(&shape[..1])
+            && shape[1] <= shape[0]
+        {
+            role = ParamRole::Loadings;
+        }
         let root = name.split('.').next().unwrap_or(name);
         let trained = trained.is_none_or(|list| list.iter().any(|t| t == root));
         blocks.push(ParamBlock { name: name.clone(), offset, len, role, explicit: role == ParamRole::Free, trained });
@@ -294,30 +391,15 @@ fn drawing<'a>(
     pair: Pair<'a>,
     names: &[String],
     backend: Backend,
-    quantities: &mut Vec<QuantityName>,
-) -> Result<Option<Drawing>, Refusal> {
+    batch: usize,
+) -> Result<(Drawing, Vec<QuantityName>), Refusal> {
     let options = Options { space: Space::Unconstrained, particles: 1, params: names.to_vec() };
     let made =
-        programs::draws(&session.bound, pair.model, pair.guide, BATCH, &options).map_err(|d| session.refuse(d))?;
-    let program = compile::value_only(made.program);
-    if param_shapes(&program).iter().map(|p| &p.0).ne(names) {
+        programs::draws(&session.bound, pair.model, pair.guide, batch, &options).map_err(|d| session.refuse(d))?;
+    if param_shapes(&made.program).iter().map(|p| &p.0).ne(names) {
         return Err(session.refuse_with("E0690", "the guide's draws need parameters that the objective does not have"));
     }
-    let data = session.data_of(&program);
-    let run = compile::executable(&program, &data, backend).map_err(|d| session.refuse(d))?;
-    let mut arrays = Vec::new();
-    let mut offset = BATCH;
-    for (name, shape, latent) in &made.quantities {
-        let size: usize = shape.iter().product();
-        // What a model returns under a latent's own name is the latent.
-        if !quantities.iter().any(|q| q.name == *name || q.name.starts_with(&format!("{name}["))) {
-            quantities.extend(scalar_names(name, shape).into_iter().map(|name| QuantityName { name, latent: *latent }));
-            arrays.push((offset, size));
-        }
-        offset += BATCH * size;
-    }
-    let outputs = vec![0.0; run.output_len()];
-    Ok(Some(Drawing { run, outputs, arrays }))
+    Drawing::new(session, made, batch, backend)
 }
 
 impl Bound for Model {
@@ -373,6 +455,10 @@ impl Bound for Model {
         self.epoch
     }
 
+    fn at_mode(&self) -> bool {
+        self.at_mode
+    }
+
     fn latent_len(&self) -> usize {
         self.log_joint.as_ref().map_or(0, |(run, _)| run.param_len())
     }
@@ -399,22 +485,17 @@ impl Bound for Model {
     ) -> bool {
         let Some(drawing) = &mut self.draws else { return false };
         let width = self.quantities.len();
+        if let Some(placed) = &mut self.placed
+            && placed.agrees(drawing, params, stream, width)
+        {
+            placed.draws(params, stream, first, count, values, log_weights);
+            return true;
+        }
         let mut done = 0;
         while done < count {
-            let state = [(first + done) as f64];
-            let state: &[f64] = if drawing.run.state_len() == 1 { &state } else { &[] };
-            let status = drawing.run.step(params, &[], state, stream, &mut drawing.outputs);
-            let n = (count - done).min(BATCH);
-            for d in 0..n {
-                // A fault says not in which draw it was.
-                log_weights[done + d] = if status == Status::Fine { drawing.outputs[d] } else { f64::NAN };
-                let row = &mut values[(done + d) * width..(done + d + 1) * width];
-                let mut at = 0;
-                for &(offset, size) in &drawing.arrays {
-                    row[at..at + size].copy_from_slice(&drawing.outputs[offset + d * size..offset + (d + 1) * size]);
-                    at += size;
-                }
-            }
+            let n = (count - done).min(drawing.batch);
+            let rows = &mut values[done * width..(done + n) * width];
+            drawing.step(params, first + done, stream, n, rows, &mut log_weights[done..done + n]);
             done += n;
         }
         true

@@ -12,6 +12,10 @@ pub enum ParamRole {
     /// Lower-triangular scale of a derived full-rank guide in its unconstrained form: row-major packed lower triangle,
     /// n(n+1)/2 numbers, the diagonal as logs.
     CholeskyScale,
+    /// Of a derived guide that has a location and a scale beside it: `[n, k]`, what each of `k` common factors adds to a latent.
+    Loadings,
+    /// Any other of a derived guide that has a location and a scale beside it: what bends it.
+    Shape,
     /// Any other.
     Free,
 }
@@ -72,6 +76,11 @@ pub trait Bound: Send {
     /// that of all rows. 1 without such plates.
     fn epoch(&self) -> usize {
         1
+    }
+
+    /// The guide stands at the posterior's mode, with the curvature there: nothing is trained.
+    fn at_mode(&self) -> bool {
+        false
     }
 
     /// Number of unconstrained latents of the model, when the guide is derived; 0 if there is no path start.

@@ -1,7 +1,7 @@
 //! `fit`: from a program with its data to an answer with a verdict. Start, training, final draws; the same seed gives the
 //! same bits, whatever the clock, the observer or the number of threads.
 
-use super::bound::{Bound, ParamRole};
+use super::bound::{Bound, ParamBlock, ParamRole};
 use super::fixed_point;
 use super::newton;
 use super::optimise::{Choice, Rule};
@@ -34,6 +34,8 @@ pub struct Config {
     pub exact: bool,
     /// Final draws.
     pub draws: usize,
+    /// Of very many quantities no more draws than can be kept.
+    pub fewer: bool,
     /// Keep what a later run needs to go on.
     pub keep: bool,
     /// Of the program and its data: only a run with the same one goes on.
@@ -44,7 +46,16 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { seed: 0, max_steps: 256_000, exact: false, draws: 100_000, keep: false, fingerprint: 0, resume: None }
+        Config {
+            seed: 0,
+            max_steps: 256_000,
+            exact: false,
+            draws: 100_000,
+            fewer: true,
+            keep: false,
+            fingerprint: 0,
+            resume: None,
+        }
     }
 }
 
@@ -92,6 +103,8 @@ impl Observer for Silent {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stopped {
     Training(Failure),
+    /// A guide at the mode, and no mode was found at which the curvature is a Gaussian's.
+    NoMode,
     /// What was to be resumed belongs to another program, other data sizes or another optimiser.
     Resume,
 }
@@ -175,7 +188,7 @@ pub fn fit<'a>(lines: Vec<Line<'a>>, config: &'a Config, observer: &'a mut dyn O
     let header = header(&trainer);
     let (mut training, members, method) = match &config.resume {
         Some(saved) => resumed(&mut trainer, saved, &header).ok_or(Stopped::Resume)?,
-        None => begun(&mut trainer),
+        None => begun(&mut trainer)?,
     };
     let mut ending = training.run(&mut trainer, &members).map_err(Stopped::Training)?;
     let saved = config.keep.then(|| {
@@ -214,7 +227,7 @@ pub fn fit<'a>(lines: Vec<Line<'a>>, config: &'a Config, observer: &'a mut dyn O
     let (khat, quantities) =
         drawn.map_or((None, Vec::new()), |line| (lines[line].khat, lines[line].quantities.clone()));
     let bound = &trainer.lines[drawn.unwrap_or(0)].bound;
-    let factorised = bound.latent_len() > 1 && bound.params().iter().any(|b| b.role == ParamRole::LogScale);
+    let factorised = bound.latent_len() > 1 && whiten::factorised(bound.params());
     let plain = trainer.lines.iter().any(|line| line.choice.constant);
     let narrow = if ending == Ending::Cancelled { Vec::new() } else { narrow(&mut trainer, &params) };
     let Verdict { status, reasons, advice, mut warnings } = verdict::verdict(&verdict::Figures {
@@ -257,7 +270,7 @@ fn narrow(trainer: &mut Trainer<'_>, params: &[f64]) -> Vec<(String, f64)> {
     let bound = &trainer.lines[0].bound;
     let n = bound.latent_len();
     let Some((location, scale)) = whiten::gaussian_blocks(bound.params()) else { return Vec::new() };
-    if trainer.lines.len() > 1 || location.len != n || scale.role != ParamRole::LogScale {
+    if trainer.lines.len() > 1 || location.len != n || !whiten::factorised(bound.params()) {
         return Vec::new();
     }
     let mut names: Vec<String> = bound.quantities().iter().filter(|q| q.latent).map(|q| q.name.clone()).collect();
@@ -305,14 +318,17 @@ fn searched(trainer: &Trainer<'_>) -> Vec<usize> {
     }
     let blocks = trainer.lines[0].bound.params();
     let gaussian = whiten::gaussian_blocks(blocks).is_some();
-    let members = blocks.iter().filter(|b| b.trained && (b.role == ParamRole::Free || !gaussian));
+    // A bent guide is searched as a whole, where it is small enough.
+    let bent = blocks.iter().any(|b| matches!(b.role, ParamRole::Loadings | ParamRole::Shape));
+    let whole = bent && trainer.param_len() <= newton::MOST_PARAMS;
+    let members = blocks.iter().filter(|b| b.trained && (b.role == ParamRole::Free || !gaussian || whole));
     members.flat_map(|b| b.offset..b.offset + b.len).collect()
 }
 
 type Begun = (Training, Vec<usize>, Vec<String>);
 
 /// A new run: its start, and the coordinates of training.
-fn begun(trainer: &mut Trainer<'_>) -> Begun {
+fn begun(trainer: &mut Trainer<'_>) -> Result<Begun, Stopped> {
     let blocks = trainer.lines[0].bound.params().to_vec();
     let mut params = trainer.lines[0].bound.initial_params().to_vec();
     let mut method = Vec::new();
@@ -325,9 +341,13 @@ fn begun(trainer: &mut Trainer<'_>) -> Begun {
         method.push("start: as declared".to_string());
         method.push(describe(trainer, "declared"));
         let coordinates = Coordinates::declared(&params);
-        return (Training::new(trainer, coordinates, params), Vec::new(), method);
+        return Ok((Training::new(trainer, coordinates, params), Vec::new(), method));
+    }
+    if trainer.lines[0].bound.at_mode() {
+        return standing(trainer, &blocks, params);
     }
     let gaussian = whiten::gaussian_blocks(&blocks);
+    let bent = blocks.iter().any(|b| matches!(b.role, ParamRole::Loadings | ParamRole::Shape));
     let mut reference = None;
     let mut polished = false;
     let seed = trainer.config.seed;
@@ -339,11 +359,12 @@ fn begun(trainer: &mut Trainer<'_>) -> Begun {
         let (bound, observer) = trainer.parts(0);
         if let Some(start) = path::start(bound, seed, observer, scale.role == ParamRole::LogScale) {
             method.push(format!("start: {}", start.description));
-            polished = start.polished;
+            polished = start.polished && !bent;
             if let Some(rival) = start.rival {
                 method.push(format!("another local optimum has ELBO {rival:.2}"));
             }
             start.write(location, scale, &mut params);
+            blocks.iter().filter(|b| b.role == ParamRole::Loadings).for_each(|b| start.load(b, &mut params));
             reference = Some(start.factor);
         } else {
             method.push("start: as declared (no path reached a finite density)".to_string());
@@ -352,7 +373,7 @@ fn begun(trainer: &mut Trainer<'_>) -> Begun {
     let members = searched(trainer);
     let mut free = None;
     if !members.is_empty()
-        && let Some(found) = newton::search(trainer, &mut params, &members)
+        && let Some(found) = newton::search_from_several(trainer, &mut params, &members, bent)
     {
         method.push(format!("start of {} parameters: {}", members.len(), found.description));
         free = Some((&members[..], found));
@@ -374,7 +395,23 @@ fn begun(trainer: &mut Trainer<'_>) -> Begun {
             training.settle();
         }
     }
-    (training, members, method)
+    Ok((training, members, method))
+}
+
+/// A guide at the mode: the Gaussian of the curvature there.
+fn standing(trainer: &mut Trainer<'_>, blocks: &[ParamBlock], mut params: Vec<f64>) -> Result<Begun, Stopped> {
+    let seed = trainer.config.seed;
+    let (bound, observer) = trainer.parts(0);
+    let (Some((location, scale)), Some(start)) = (whiten::gaussian_blocks(blocks), path::mode(bound, seed, observer))
+    else {
+        return Err(Stopped::NoMode);
+    };
+    start.write(location, scale, &mut params);
+    let method = vec![start.description, "no training: the guide is the curvature at the mode".to_string()];
+    let coordinates = Coordinates::new(blocks, &params, Some(&start.factor), None);
+    let mut training = Training::new(trainer, coordinates, params);
+    training.settle();
+    Ok((training, Vec::new(), method))
 }
 
 /// Parameters from which on a start is looked at before it is trained, and the loss that it may have.
@@ -404,8 +441,11 @@ fn resumed(trainer: &mut Trainer<'_>, saved: &Saved, header: &str) -> Option<Beg
     from.done().then_some((training, members, method))
 }
 
-/// A line's objective at the end: more evaluations until its error is 0.004, or 30,000 of them; after plain ascent, as many as
-/// draws were asked for.
+/// Parameters times evaluations of the final objective.
+const MOST_WORK: usize = 100_000_000;
+
+/// A line's objective at the end: more evaluations until its error is 0.004, or 30,000 of them (fewer of very many parameters); after
+/// plain ascent, as many as draws were asked for.
 fn final_objective(trainer: &mut Trainer<'_>, line: usize, params: &[f64], ending: Ending) -> Estimate {
     let own = &trainer.lines[line];
     let plain = own.choice.constant;
@@ -413,12 +453,12 @@ fn final_objective(trainer: &mut Trainer<'_>, line: usize, params: &[f64], endin
     let most = match (ending == Ending::Cancelled, plain) {
         (true, _) => 1000,
         (false, true) => asked,
-        (false, false) => 30_000,
+        (false, false) => (MOST_WORK / own.bound.param_len().max(1)).clamp(200, 30_000),
     };
     let mut values = Vec::new();
     let mut made = 0;
     while made < most {
-        let count = (most - made).min(1000);
+        let count = (most - made).min(if most < 30_000 { 200 } else { 1000 });
         values.extend(trainer.values(line, params, count));
         made += count.max(trainer.lines[line].bound.epoch());
         if values.is_empty() {
@@ -437,9 +477,11 @@ fn final_objective(trainer: &mut Trainer<'_>, line: usize, params: &[f64], endin
 /// Final draws from a line's guide; true if the observer cancelled (what was drawn is kept).
 fn final_draws(trainer: &mut Trainer<'_>, line: usize, params: &[f64]) -> (Draws, bool) {
     const CHUNK: usize = 1000;
-    let (seed, wanted) = (trainer.config.seed, trainer.config.draws);
+    let seed = trainer.config.seed;
     let names = trainer.lines[line].bound.quantities().to_vec();
     let width = names.len();
+    let asked = trainer.config.draws;
+    let wanted = if trainer.config.fewer { Draws::kept(width, asked) } else { asked };
     let stream = Stream { seed, step: trainer::DRAWS };
     let mut draws = Draws { names, ..Draws::default() };
     let kept = Draws::kept(width, wanted);

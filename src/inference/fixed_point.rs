@@ -18,10 +18,13 @@ const MOMENTUM: f64 = 0.8;
 /// Steps of the end, with more draws and a falling rate.
 const END: usize = 96;
 const DRAWS: usize = 96;
-/// Steps between looks at the ELBO, a gain that is none, and looks without one after which a phase ends.
+/// Steps between looks at the ELBO, a gain that is none, and looks without one after which the approach, and the end, are over.
 const LOOK: usize = 16;
 const GAIN: f64 = 0.01;
-const QUIET: usize = 4;
+const QUIET: [usize; 2] = [4, 2];
+/// A candidate whose ELBO is that near another's, at a distance of so little in nats a latent, is on the way to the same Gaussian.
+const NEAR: f64 = 1.0;
+const NEAR_EACH: f64 = 0.02;
 /// Draws that score a Gaussian.
 const SCORED: usize = 400;
 /// More latents than this have no structure looked for.
@@ -102,8 +105,14 @@ fn elbo(hill: &mut dyn Hill, s: &Sparse, seed: u64) -> f64 {
     total / SCORED as f64 + half_log_det + 0.5 * n as f64 * (1.0 + std::f64::consts::TAU.ln())
 }
 
-/// The curvature at one point, made that of a maximum by the least damping of its diagonal that does.
-fn local(hill: &mut dyn Hill, structure: &Structure, x: &[f64], steps: &[f64]) -> Option<Matrix> {
+/// The curvature at one point, made that of a maximum by the least damping of its diagonal that does; whether it is one's as it is.
+pub(crate) fn curvature(hill: &mut dyn Hill, structure: &Structure, x: &[f64], sds: &[f64]) -> Option<(Matrix, bool)> {
+    let widths: Vec<f64> = sds.iter().map(|s| 1e-3 * s).collect();
+    local(hill, structure, x, &widths).map(|found| (found.0, found.1 == 0.0))
+}
+
+/// The curvature at one point, and its damping.
+fn local(hill: &mut dyn Hill, structure: &Structure, x: &[f64], steps: &[f64]) -> Option<(Matrix, f64)> {
     let mut a = vec![0.0; structure.len()];
     if !structure.add_curvature(hill, x, steps, &mut a, &mut vec![0.0; x.len()]) {
         return None;
@@ -112,16 +121,25 @@ fn local(hill: &mut dyn Hill, structure: &Structure, x: &[f64], steps: &[f64]) -
         let mut damped = a.clone();
         structure.scale_diagonal(&mut damped, 1.0 + damping);
         if structure.cholesky(&damped).is_some() {
-            return Some(damped);
+            return Some((damped, damping));
         }
     }
     None
 }
 
-/// The best Gaussian from a start with these standard deviations and, if it is known, this covariance factor `[n, n]`.
-pub(crate) fn best(
+/// Where the way from a candidate leads.
+pub(crate) enum Way<T> {
+    Ends(T),
+    /// To a Gaussian that is known.
+    Meets,
+    /// To none that could be trusted.
+    Nowhere,
+}
+
+/// A Gaussian to begin at, from standard deviations and, if it is known, a precision `[n, n]`.
+pub(crate) fn begin(
     hill: &mut dyn Hill,
-    structure: Structure,
+    structure: &Structure,
     location: &[f64],
     sds: &[f64],
     precision: Option<&[f64]>,
@@ -129,7 +147,7 @@ pub(crate) fn best(
     seed: u64,
 ) -> Option<Sparse> {
     let widths: Vec<f64> = sds.iter().map(|s| 1e-3 * s).collect();
-    let at_location = local(hill, &structure, location, &widths);
+    let at_location = local(hill, structure, location, &widths).map(|found| found.0);
     let restricted = precision.map(|p| structure.restrict(p));
     let mut best: Option<Sparse> = None;
     for curvature in [at_location, restricted].into_iter().flatten() {
@@ -145,11 +163,18 @@ pub(crate) fn best(
             best = Some(candidate);
         }
     }
-    let mut best = best?;
+    best
+}
+
+/// The best Gaussian from one to begin at.
+pub(crate) fn best(hill: &mut dyn Hill, begin: Sparse, known: &[Sparse], seed: u64) -> Way<Sparse> {
+    let mut best = begin;
     let mut noise = Noise::new(seed, 7);
-    let n = location.len();
+    let n = best.location.len();
     for approach in [true, false] {
-        climb(hill, &mut best, &mut noise, approach, seed);
+        if !climb(hill, &mut best, &mut noise, approach, known, seed) {
+            return Way::Meets;
+        }
     }
     let widths: Vec<f64> = best.structure.diagonal(&best.curvature).iter().map(|p| 1e-3 / p.sqrt()).collect();
     // An entry that is nonzero elsewhere only would have been missed: then nothing here is worth anything.
@@ -157,11 +182,29 @@ pub(crate) fn best(
         best.structure.diagonal(&best.curvature).iter().map(|p| noise.normal() / p.sqrt()).collect();
     let mut here = vec![0.0; best.structure.len()];
     let finite = best.structure.add_curvature(hill, &best.location, &widths, &mut here, &mut vec![0.0; n]);
-    (finite && !best.structure.misses(hill, &best.location, &here, &direction)).then_some(best)
+    if finite && !best.structure.misses(hill, &best.location, &here, &direction) {
+        Way::Ends(best)
+    } else {
+        Way::Nowhere
+    }
 }
 
-/// One phase of damped steps; `best` becomes the last place that did not lose.
-fn climb(hill: &mut dyn Hill, best: &mut Sparse, noise: &mut Noise, approach: bool, seed: u64) {
+/// Whether two Gaussians are nearly one, by the first one's own measure.
+fn meets(known: &Sparse, now: &Sparse) -> bool {
+    let away: Vec<f64> = now.location.iter().zip(&known.location).map(|(a, b)| a - b).collect();
+    let distance = 0.5 * dense::dot(&away, &known.structure.product(&known.curvature, &away));
+    (known.elbo - now.elbo).abs() < NEAR && distance < NEAR_EACH * away.len() as f64
+}
+
+/// One phase of damped steps; `best` becomes the last place that did not lose. False where the way leads to a known one.
+fn climb(
+    hill: &mut dyn Hill,
+    best: &mut Sparse,
+    noise: &mut Noise,
+    approach: bool,
+    known: &[Sparse],
+    seed: u64,
+) -> bool {
     let n = best.location.len();
     let (steps, draws, momentum) = if approach { (APPROACH, APPROACH_DRAWS, MOMENTUM) } else { (END, DRAWS, 0.0) };
     let mut now = Sparse {
@@ -191,7 +234,7 @@ fn climb(hill: &mut dyn Hill, best: &mut Sparse, noise: &mut Noise, approach: bo
             }
         }
         if hill.cancelled() {
-            return;
+            return true;
         }
         let mut back = !finite || !dense::all_finite(&sum) || !dense::all_finite(&slope);
         if !back {
@@ -210,7 +253,7 @@ fn climb(hill: &mut dyn Hill, best: &mut Sparse, noise: &mut Noise, approach: bo
                     rate *= 0.5;
                 }
             }
-            let Some((curvature, g)) = moved else { return };
+            let Some((curvature, g)) = moved else { return true };
             slope.iter_mut().for_each(|s| *s /= draws as f64);
             let along = now.structure.solve(&g, &slope);
             velocity.iter_mut().zip(&along).for_each(|(v, a)| *v = momentum * *v + rate * a);
@@ -233,8 +276,11 @@ fn climb(hill: &mut dyn Hill, best: &mut Sparse, noise: &mut Noise, approach: bo
                 best.curvature.copy_from_slice(&now.curvature);
                 best.elbo = now.elbo;
             }
-            if quiet >= QUIET {
-                return;
+            if quiet >= QUIET[usize::from(!approach)] {
+                return true;
+            }
+            if known.iter().any(|k| meets(k, &now)) {
+                return false;
             }
         }
         if back {
@@ -243,10 +289,11 @@ fn climb(hill: &mut dyn Hill, best: &mut Sparse, noise: &mut Noise, approach: bo
             now.location.copy_from_slice(&best.location);
             now.curvature.copy_from_slice(&best.curvature);
             if caution < 1e-3 {
-                return;
+                return true;
             }
         }
     }
+    true
 }
 
 /// Standard deviations of a factorised Gaussian over those of the posterior near it: of the Gaussian whose precision is minus the

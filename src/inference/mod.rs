@@ -21,7 +21,7 @@ mod stop;
 mod structure;
 mod train;
 mod trainer;
-mod whiten;
+pub(crate) mod whiten;
 
 #[cfg(test)]
 mod tests;

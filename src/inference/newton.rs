@@ -7,12 +7,19 @@
 
 use super::dense;
 use super::fit::{Phase, Progress};
+use super::noise::Noise;
 use super::quasi_newton::{Curvature, Hill, Point, ascend};
 use super::summary::Estimate;
 use super::trainer::{self, Trainer};
 
 /// More parameters than this are left to training alone: a Hessian costs a gradient per parameter.
-const MOST_PARAMS: usize = 150;
+pub(crate) const MOST_PARAMS: usize = 150;
+/// More than this are searched from their declared values alone; at most so many other starts are tried, so many widths away.
+const MOST_RESTARTED: usize = 40;
+const RESTARTS: [f64; 3] = [0.3, 1.0, 2.0];
+/// A gain that makes another optimum a better one.
+const BETTER: f64 = 0.1;
+const COMPARED: usize = 400;
 const QUASI_NEWTON_STEPS: usize = 400;
 const NEWTON_STEPS: usize = 8;
 /// Damping, relative to the curvature's diagonal, above which it is not taken for a maximum's.
@@ -112,6 +119,78 @@ impl Search<'_, '_> {
     }
 }
 
+/// As [`search`], from the declared values and from others about them: a search ends at the optimum of its valley, or at a saddle. `placed`:
+/// the values are where the guide should be, and no others are tried.
+pub(crate) fn search_from_several(
+    trainer: &mut Trainer<'_>,
+    params: &mut [f64],
+    members: &[usize],
+    placed: bool,
+) -> Option<Found> {
+    let declared = params.to_vec();
+    let mut best = search(trainer, params, members)?;
+    if placed || members.len() > MOST_RESTARTED {
+        return Some(best);
+    }
+    let mut noise = Noise::new(trainer.config.seed, 10);
+    let (mut found, mut tried) = (None, 0);
+    for width in RESTARTS {
+        let mut other = declared.clone();
+        members.iter().for_each(|&m| other[m] += width * noise.normal());
+        if trainer.cancelled || scout(trainer, &mut other, members).is_none() {
+            continue;
+        }
+        tried += 1;
+        let (gain, _) = trainer.gain(0, params, &other, COMPARED);
+        if gain.mean < BETTER.max(4.0 * gain.mcse) || !gain.mean.is_finite() {
+            continue;
+        }
+        if let Some(next) = search(trainer, &mut other, members) {
+            params.copy_from_slice(&other);
+            best = next;
+            found = Some(gain.mean);
+        }
+    }
+    best.description = match found {
+        Some(gain) => format!("{}; the best of {} starts, by {gain:.2}", best.description, tried + 1),
+        None => format!("{}; {tried} other starts gave nothing better", best.description),
+    };
+    Some(best)
+}
+
+/// Moves the members of `params` uphill on one small sample: enough to see whether a search from there is worth it.
+fn scout(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[usize]) -> Option<f64> {
+    let n = members.len();
+    let x: Vec<f64> = members.iter().map(|&m| params[m]).collect();
+    let row = vec![0.0; params.len()];
+    let samples = first_sample(n);
+    let mut search = Search { trainer, members, samples, params: params.to_vec(), row, cancelled: false };
+    let mut gradient = vec![0.0; n];
+    let value = search.at(&x, &mut gradient);
+    let mut point = Point { x, value, gradient };
+    let mut curvature = Curvature::new(n);
+    let least = 1e-2 * (n as f64 / samples as f64).min(1.0);
+    for _ in 0..QUASI_NEWTON_STEPS / 4 {
+        if point.value == f64::NEG_INFINITY || search.cancelled {
+            return None;
+        }
+        let Some(next) = ascend(&mut search, &point, &mut curvature, least) else { break };
+        let gain = next.value - point.value;
+        point = next;
+        if gain < 0.1 * least {
+            break;
+        }
+    }
+    members.iter().zip(&point.x).for_each(|(&m, v)| params[m] = *v);
+    Some(point.value)
+}
+
+/// Streams of the first sample: a Gaussian guide over k latents has about k²/2 parameters, and fewer than k draws of it do not determine
+/// a scale.
+fn first_sample(n: usize) -> usize {
+    ((4.0 * (2.0 * n as f64).sqrt()) as usize).max(24)
+}
+
 /// Moves the members of `params` to the optimum of the sample average, and returns coordinates for training; `None` (and
 /// `params` as they were or better) where there are too many, or no curvature can be had.
 pub(crate) fn search(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[usize]) -> Option<Found> {
@@ -126,8 +205,7 @@ pub(crate) fn search(trainer: &mut Trainer<'_>, params: &mut [f64], members: &[u
     let mut factor = None;
     let mut rough = true;
     let (mut quasi, mut newton) = (0, 0);
-    // A Gaussian guide over k latents has about k²/2 parameters, and fewer than k draws of it do not determine a scale.
-    let first = ((4.0 * (2.0 * n as f64).sqrt()) as usize).max(24);
+    let first = first_sample(n);
     for samples in [first, 4 * first] {
         search.samples = samples;
         let mut gradient = vec![0.0; n];

@@ -7,7 +7,7 @@
 use super::bound::{Bound, ParamBlock, ParamRole};
 use super::dense;
 use super::fit::{Control, Observer, Phase, Progress};
-use super::fixed_point;
+use super::fixed_point::{self, Way};
 use super::noise::Noise;
 use super::quasi_newton::{Curvature, DENSE, Hill, Point, ascend};
 use super::structure::Structure;
@@ -16,6 +16,7 @@ use super::whiten;
 use crate::runtime::executable::Status;
 
 const STARTS: usize = 6;
+const WIDTHS: [f64; STARTS] = [0.0, 0.5, 1.0, 2.0, 2.0, 4.0];
 const MOST_ITERATIONS: usize = 400;
 /// Draws that score a local Gaussian on the way, and the best of each path.
 const GLANCE: usize = 12;
@@ -57,6 +58,47 @@ impl Start {
             };
             let sds = self.sds.clone().unwrap_or_else(conditional);
             out.iter_mut().zip(&sds).for_each(|(value, s)| *value = s.ln());
+        }
+    }
+}
+
+impl Start {
+    /// Writes common factors `[n, k]` for a guide whose variance is the conditional one plus theirs: the directions in which the Gaussian
+    /// is widest against that, at their widths.
+    pub(crate) fn load(&self, loadings: &ParamBlock, params: &mut [f64]) {
+        const ROUNDS: usize = 60;
+        // Less would be a saddle: factors at 0 have no slope.
+        const LEAST: f64 = 0.1;
+        let n = self.location.len();
+        let columns = loadings.len / n;
+        let precision = dense::inverse_from_cholesky(&self.factor, n);
+        let sds: Vec<f64> = (0..n).map(|i| 1.0 / precision[i * n + i].sqrt()).collect();
+        let mut noise = Noise::new(0, 9);
+        let mut found: Vec<Vec<f64>> = Vec::new();
+        for column in 0..columns {
+            let mut v: Vec<f64> = (0..n).map(|_| noise.normal()).collect();
+            let mut width = 1.0;
+            for _ in 0..ROUNDS {
+                for other in &found {
+                    let along = dense::dot(&v, other) / dense::dot(other, other);
+                    v.iter_mut().zip(other).for_each(|(v, o)| *v -= along * o);
+                }
+                let length = dense::norm(&v).max(1e-300);
+                let scaled: Vec<f64> = v.iter().zip(&sds).map(|(v, s)| v / (length * s)).collect();
+                let mut half = vec![0.0; n];
+                dense::lower_transposed_product(&self.factor, n, &scaled, &mut half);
+                v.fill(0.0);
+                dense::add_lower_product(&self.factor, n, &half, &mut v);
+                v.iter_mut().zip(&sds).for_each(|(v, s)| *v /= s);
+                width = dense::norm(&v);
+            }
+            let length = dense::norm(&v).max(1e-300);
+            v.iter_mut().for_each(|v| *v /= length);
+            let size = (width - 1.0).max(LEAST * LEAST).sqrt();
+            for i in 0..n {
+                params[loadings.offset + i * columns + column] = size * sds[i] * v[i];
+            }
+            found.push(v);
         }
     }
 }
@@ -130,7 +172,7 @@ pub(crate) fn start(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observe
     let starts = if n > DENSE { 2 } else { STARTS };
     for index in 0..starts {
         // The origin first, then ever wider boxes.
-        let width = [0.0, 0.5, 1.0, 2.0, 2.0, 4.0][index.min(5)];
+        let width = WIDTHS[index.min(WIDTHS.len() - 1)];
         let origin: Vec<f64> = (0..n).map(|_| width * (2.0 * noise.uniform() - 1.0)).collect();
         let Some((location, factor)) = path(&mut surface, origin, &mut noise) else { continue };
         // One set of draws for all candidates.
@@ -149,23 +191,34 @@ pub(crate) fn start(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observe
     found.dedup_by(|b, a| (a.elbo - b.elbo).abs() < 0.1);
     let ends = found.len();
     found.truncate(REFINED);
-    let structure = found.first().and_then(|first| {
-        let sds: Vec<f64> = (0..n).map(|i| dense::norm(&first.factor[i * n..i * n + i + 1])).collect();
-        fixed_point::structure(&mut surface, &first.location, &sds, seed)
-    });
+    let structure = found
+        .first()
+        .and_then(|first| fixed_point::structure(&mut surface, &first.location, &sds_of(&first.factor, n), seed));
     let mut groups = None;
-    for candidate in &mut found {
+    let mut known = Vec::new();
+    let mut refined = Vec::new();
+    for mut candidate in found {
         if surface.cancelled {
-            break;
+            refined.push(candidate);
+            continue;
         }
-        let sparse = structure.as_ref().and_then(|s| structured(&mut surface, candidate, s, factorised, seed));
-        if let Some(sparse) = sparse {
-            groups = structure.as_ref().map(|s| s.groups.len());
-            *candidate = sparse;
-        } else if n <= DENSE {
-            refine(&mut surface, candidate, seed);
+        let way = match &structure {
+            Some(s) => structured(&mut surface, &candidate, s, factorised, &mut known, seed),
+            None => Way::Nowhere,
+        };
+        match way {
+            Way::Ends(start) => {
+                groups = structure.as_ref().map(|s| s.groups.len());
+                candidate = start;
+            }
+            // On the way to a Gaussian that another candidate came to.
+            Way::Meets => continue,
+            Way::Nowhere if n <= DENSE => refine(&mut surface, &mut candidate, seed),
+            Way::Nowhere => {}
         }
+        refined.push(candidate);
     }
+    let mut found = refined;
     found.sort_by(|a, b| b.elbo.total_cmp(&a.elbo));
     let rival = found.get(1).map(|second| second.elbo);
     let mut best = found.into_iter().next()?;
@@ -176,6 +229,94 @@ pub(crate) fn start(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observe
         best.description.push_str(&format!("; Hessians by {groups} differences of gradients for {n} latents"));
     }
     Some(best)
+}
+
+/// The Gaussian at the highest mode found: its covariance is the inverse of minus the Hessian there. `None` where no path comes to a place
+/// whose slope vanishes and whose curvature is a maximum's.
+pub(crate) fn mode(bound: &mut dyn Bound, seed: u64, observer: &mut dyn Observer) -> Option<Start> {
+    let n = bound.latent_len();
+    let mut surface = Surface::new(bound, observer);
+    let mut noise = Noise::new(seed, 1);
+    let mut best: Option<(f64, Vec<f64>, Vec<f64>)> = None;
+    let mut heights: Vec<f64> = Vec::new();
+    for index in 0..if n > DENSE { 2 } else { STARTS } {
+        let width = WIDTHS[index.min(WIDTHS.len() - 1)];
+        let origin: Vec<f64> = (0..n).map(|_| width * (2.0 * noise.uniform() - 1.0)).collect();
+        let Some((location, factor)) = path(&mut surface, origin, &mut noise) else { continue };
+        let Some((location, factor)) = summit(&mut surface, location, factor, seed) else { continue };
+        let height = surface.at(&location, &mut vec![0.0; n]);
+        if !heights.iter().any(|h| (h - height).abs() < 1e-4) {
+            heights.push(height);
+        }
+        if best.as_ref().is_none_or(|b| height > b.0) {
+            best = Some((height, location, factor));
+        }
+        if surface.cancelled {
+            break;
+        }
+    }
+    let (height, location, factor) = best?;
+    let seen = heights.len();
+    let description = format!("start: the mode, of log joint density {height:.4}; the highest of {seen} seen");
+    Some(Start { description, ..Start::at(location, factor, f64::NAN) })
+}
+
+/// Newton's steps to a mode, and a factor of the inverse of minus the Hessian there.
+fn summit(surface: &mut Surface<'_>, location: Vec<f64>, factor: Vec<f64>, seed: u64) -> Option<(Vec<f64>, Vec<f64>)> {
+    const NEWTON: usize = 60;
+    /// Squared length of the last step, in the curvature's own units.
+    const STILL: f64 = 1e-10;
+    let n = location.len();
+    let (mut x, mut l) = (location, factor);
+    let structure = if n > DENSE { Some(fixed_point::structure(surface, &x, &sds_of(&l, n), seed)?) } else { None };
+    for _ in 0..NEWTON {
+        let mut gradient = vec![0.0; n];
+        let value = surface.at(&x, &mut gradient);
+        // The inverse of minus the Hessian, damped where that is no maximum's.
+        let (step, sharp) = match &structure {
+            Some(s) => {
+                let (curvature, sharp) = fixed_point::curvature(surface, s, &x, &sds_of(&l, n))?;
+                let g = s.cholesky(&curvature)?;
+                l = s.dense_factor(&curvature)?;
+                (s.solve(&g, &gradient), sharp)
+            }
+            None => {
+                let precision = whitened_precision(surface, &x, &l)?;
+                let (p, sharp) = [0.0, 1e-4, 1e-2, 0.1, 1.0, 10.0].into_iter().find_map(|damping| {
+                    let mut matrix = precision.clone();
+                    (0..n).for_each(|i| matrix[i * n + i] += damping);
+                    dense::cholesky(&matrix, n).map(|p| (p, damping == 0.0))
+                })?;
+                let b = dense::cholesky(&dense::inverse_from_cholesky(&p, n), n)?;
+                l = dense::lower_by_lower(&l, &b, n);
+                let (mut half, mut step) = (vec![0.0; n], vec![0.0; n]);
+                dense::lower_transposed_product(&l, n, &gradient, &mut half);
+                dense::add_lower_product(&l, n, &half, &mut step);
+                (step, sharp)
+            }
+        };
+        let decrement = dense::dot(&step, &gradient);
+        if sharp && decrement < STILL {
+            return Some((x, l));
+        }
+        let mut length = 1.0;
+        let moved = (0..30).find_map(|_| {
+            let candidate: Vec<f64> = x.iter().zip(&step).map(|(x, s)| x + length * s).collect();
+            let reached = surface.at(&candidate, &mut gradient);
+            length *= 0.5;
+            (reached >= value - 1e-13 * value.abs()).then_some(candidate)
+        });
+        x = moved?;
+        if surface.cancelled {
+            return None;
+        }
+    }
+    None
+}
+
+/// Standard deviations of a covariance given by its lower factor.
+fn sds_of(factor: &[f64], n: usize) -> Vec<f64> {
+    (0..n).map(|i| dense::norm(&factor[i * n..i * n + i + 1])).collect()
 }
 
 impl Start {
@@ -190,19 +331,24 @@ fn structured(
     from: &Start,
     structure: &Structure,
     factorised: bool,
+    known: &mut Vec<fixed_point::Sparse>,
     seed: u64,
-) -> Option<Start> {
+) -> Way<Start> {
     let n = from.location.len();
-    let sds: Vec<f64> = (0..n).map(|i| dense::norm(&from.factor[i * n..i * n + i + 1])).collect();
+    let sds = sds_of(&from.factor, n);
     let precision = (n <= DENSE).then(|| dense::inverse_from_cholesky(&from.factor, n));
-    let found =
-        fixed_point::best(surface, structure.clone(), &from.location, &sds, precision.as_deref(), factorised, seed)?;
-    if !factorised && n <= DENSE && found.elbo < from.elbo - 0.05 {
-        return None;
-    }
-    let factor = found.structure.dense_factor(&found.curvature)?;
+    let begin = fixed_point::begin(surface, structure, &from.location, &sds, precision.as_deref(), factorised, seed);
+    let found = match begin.map_or(Way::Nowhere, |begin| fixed_point::best(surface, begin, known, seed)) {
+        Way::Ends(found) => found,
+        Way::Meets => return Way::Meets,
+        Way::Nowhere => return Way::Nowhere,
+    };
+    let lost = !factorised && n <= DENSE && found.elbo < from.elbo - 0.05;
+    let Some(factor) = found.structure.dense_factor(&found.curvature).filter(|_| !lost) else { return Way::Nowhere };
     let sds = if factorised { found.sds() } else { None };
-    Some(Start { sds, polished: true, ..Start::at(found.location, factor, found.elbo) })
+    let start = Start { sds, polished: true, ..Start::at(found.location.clone(), factor, found.elbo) };
+    known.push(found);
+    Way::Ends(start)
 }
 
 /// Moves a Gaussian towards its ELBO's optimum by damped fixed-point steps: the precision towards the mean curvature

@@ -25,9 +25,12 @@ const CLIP: f64 = 1000.0;
 const NOISE_PROBES: usize = 64;
 const STEP_VARIANCE: f64 = 0.04;
 const MOST_REPEATS: usize = 32;
-/// Batches of streams in which the gradient at a start is measured.
+/// Batches of streams in which the gradient at a start is measured, and how large they grow to an error of the loss that is small
+/// enough.
 const LOOKS: usize = 8;
+const FIRST_STREAMS: usize = 6;
 const LOOK_STREAMS: usize = 48;
+const LOOK_ERROR: f64 = 0.01;
 /// Epochs after which a search may be repeated.
 const SEARCHED_EPOCHS: usize = 9;
 
@@ -105,24 +108,33 @@ impl Training {
         let len = self.u.len();
         let u = self.coordinates.origin();
         let (mut gradient, mut mean, mut pulled) = (vec![0.0; len], vec![0.0; len], vec![0.0; len]);
-        let mut batches: Vec<Vec<f64>> = Vec::new();
-        for _ in 0..LOOKS {
-            mean.fill(0.0);
-            let first = trainer.fresh(LOOK_STREAMS);
-            for stream in 0..LOOK_STREAMS as u32 {
-                trainer.evaluate(0, &self.centre, first + stream, &mut gradient);
-                mean.iter_mut().zip(&gradient).for_each(|(m, g)| *m += g / LOOK_STREAMS as f64);
+        let mut batches: Vec<Vec<f64>> = vec![vec![0.0; len]; LOOKS];
+        let (mut streams, mut more) = (0, FIRST_STREAMS);
+        loop {
+            for batch in &mut batches {
+                mean.fill(0.0);
+                let first = trainer.fresh(more);
+                for stream in 0..more as u32 {
+                    trainer.evaluate(0, &self.centre, first + stream, &mut gradient);
+                    mean.iter_mut().zip(&gradient).for_each(|(m, g)| *m += g);
+                }
+                self.coordinates.pull(&u, &self.centre, &mean, &mut pulled);
+                batch.iter_mut().zip(&pulled).for_each(|(b, p)| *b += p);
             }
-            self.coordinates.pull(&u, &self.centre, &mean, &mut pulled);
-            batches.push(pulled.clone());
-        }
-        let mut products = Vec::new();
-        for i in 0..batches.len() {
-            for j in 0..i {
-                products.push(0.5 * dense::dot(&batches[i], &batches[j]));
+            streams += more;
+            let scale = 0.5 / (streams * streams) as f64;
+            let mut products = Vec::new();
+            for i in 0..batches.len() {
+                for j in 0..i {
+                    products.push(scale * dense::dot(&batches[i], &batches[j]));
+                }
             }
+            let loss = Estimate::of(&products);
+            if loss.mcse < LOOK_ERROR || streams >= LOOK_STREAMS || trainer.cancelled {
+                return loss;
+            }
+            more = streams;
         }
-        Estimate::of(&products)
     }
 
     /// The start is where training would end.

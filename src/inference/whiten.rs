@@ -63,7 +63,7 @@ pub(crate) fn pack_lower(full: &[f64], n: usize, packed: &mut [f64]) {
 
 impl Coordinates {
     /// Coordinates at `centre`. `reference` is `L₀` for the derived guide's blocks (`None`: taken from the scale blocks);
-    /// `free` a factor over the parameters of role `Free` (`None`: as declared, not whitened).
+    /// `free` a factor over the parameters that were searched (`None`: as declared, not whitened).
     pub(crate) fn new(
         blocks: &[ParamBlock],
         centre: &[f64],
@@ -80,7 +80,16 @@ impl Coordinates {
                 (ParamRole::CholeskyScale, Some((location, _))) => {
                     parts.push(Part::CholeskyScale { offset: block.offset, n: location.len });
                 }
-                (ParamRole::Location | ParamRole::LogScale | ParamRole::CholeskyScale, None) | (ParamRole::Free, _) => {
+                (ParamRole::Loadings, Some((location, scale))) if block.len > 0 => {
+                    // In units of the latents they are added to.
+                    let sds = sds_of(centre, location.len, scale);
+                    let columns = block.len / sds.len();
+                    let scale = sds.iter().flat_map(|s| std::iter::repeat_n(*s, columns)).collect();
+                    whitened = false;
+                    parts.push(Part::Diagonal { offset: block.offset, scale });
+                }
+                (ParamRole::Location | ParamRole::LogScale | ParamRole::CholeskyScale, None)
+                | (ParamRole::Free | ParamRole::Loadings | ParamRole::Shape, _) => {
                     if block.len > 0 {
                         whitened = false;
                         parts.push(Part::Diagonal { offset: block.offset, scale: vec![1.0; block.len] });
@@ -161,12 +170,14 @@ impl Coordinates {
         Some(())
     }
 
-    /// Gives the listed parameters (those of role `Free`) the factor `[n, n]`.
+    /// Gives the listed parameters (whole blocks) the factor `[n, n]`.
     pub(crate) fn set_linear(&mut self, members: &[usize], found: Found) {
         self.parts.retain(|part| match part {
             Part::Linear { .. } => false,
             Part::Diagonal { offset, .. } => !members.contains(offset),
-            Part::Location { .. } | Part::LogScale { .. } | Part::CholeskyScale { .. } => true,
+            Part::Location { offset, .. } | Part::LogScale { offset, .. } | Part::CholeskyScale { offset, .. } => {
+                !members.contains(offset)
+            }
         });
         self.whitened = !found.rough && !self.parts.iter().any(|part| matches!(part, Part::Diagonal { .. }));
         self.parts.push(Part::Linear { members: members.to_vec(), factor: found.factor });
@@ -309,6 +320,18 @@ fn unpack_whitened(u: &[f64], n: usize, full: &mut [f64]) {
     }
 }
 
+/// Standard deviations, from a scale block.
+fn sds_of(centre: &[f64], n: usize, scale: &ParamBlock) -> Vec<f64> {
+    let l = reference_of(centre, n, scale);
+    (0..n).map(|i| dense::norm(&l[i * n..i * n + i + 1])).collect()
+}
+
+/// Whether the trained parameters are the location and the scales of a factorised Gaussian, besides a model's own.
+pub(crate) fn factorised(blocks: &[ParamBlock]) -> bool {
+    let bent = blocks.iter().any(|b| matches!(b.role, ParamRole::Loadings | ParamRole::Shape));
+    !bent && gaussian_blocks(blocks).is_some_and(|(_, scale)| scale.role == ParamRole::LogScale)
+}
+
 fn reference_of(centre: &[f64], n: usize, scale: &ParamBlock) -> Vec<f64> {
     let values = &centre[scale.offset..scale.offset + scale.len];
     if scale.role == ParamRole::CholeskyScale {
@@ -331,7 +354,7 @@ pub(crate) fn gaussian_blocks(blocks: &[ParamBlock]) -> Option<(&ParamBlock, &Pa
     let fits = match scale.role {
         ParamRole::LogScale => scale.len == n,
         ParamRole::CholeskyScale => scale.len == n * (n + 1) / 2,
-        ParamRole::Location | ParamRole::Free => false,
+        ParamRole::Location | ParamRole::Loadings | ParamRole::Shape | ParamRole::Free => false,
     };
     (n > 0 && fits && locations.next().is_none() && scales.next().is_none()).then_some((location, scale))
 }

@@ -35,9 +35,24 @@ pub fn cholesky_in_place(a: &mut [f64], n: usize) -> bool {
     fine
 }
 
+/// Above this size columns of `L` no longer stay in the cache: `Lᵀ` is then solved row by row of `L`, each sum from its end.
+const COLUMNS: usize = 64;
+
 /// Solves `L x = b` (or `Lᵀ x = b`) in place: `l[n, n]` lower triangle, `x[n, m]` holds b.
 pub fn solve_lower(l: &[f64], n: usize, m: usize, transposed: bool, x: &mut [f64]) {
-    if transposed {
+    if transposed && n > COLUMNS {
+        for i in (0..n).rev() {
+            let (head, tail) = x.split_at_mut(i * m);
+            let row = &mut tail[..m];
+            let d = l[i * n + i];
+            row.iter_mut().for_each(|v| *v /= d);
+            for (k, &f) in l[i * n..i * n + i].iter().enumerate() {
+                for (v, &w) in head[k * m..(k + 1) * m].iter_mut().zip(row.iter()) {
+                    *v -= f * w;
+                }
+            }
+        }
+    } else if transposed {
         for i in (0..n).rev() {
             let (head, tail) = x.split_at_mut((i + 1) * m);
             let row = &mut head[i * m..];

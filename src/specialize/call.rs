@@ -181,7 +181,7 @@ impl<'a> Machine<'a> {
                     None => Ok(value),
                 }
             }
-            ItemKind::Family { name, sizes, params, body } => {
+            ItemKind::Family { name, sizes, params, body, .. } => {
                 let (bound, sizes) = self.bind_args(sizes, params, args, module_env(module), name, span)?;
                 let env = env_of(module, &bound, &sizes);
                 self.expr(body, &env)

@@ -1,6 +1,7 @@
 //! The programs made of a checked file and its data: the objective with sites, the model's log joint density, draws with
 //! weights, initial and constrained parameters, single expressions.
 
+use super::array::Index;
 use super::bind::Bound;
 use super::generative::Mode;
 use super::machine::{Fact, Machine, R, SiteForm, Space, UNKNOWN, refuse};
@@ -33,9 +34,11 @@ pub struct Options {
 /// A program of draws: `results[0]` are the log weights `[batch]`, then one array `[batch, …]` per quantity.
 pub struct Draws {
     pub program: Program,
-    /// Name, shape of one draw, whether a latent.
-    pub quantities: Vec<(String, Vec<usize>, bool)>,
+    pub quantities: Vec<Quantity>,
 }
+
+/// Name, shape of one draw, whether a latent.
+pub type Quantity = (String, Vec<usize>, bool);
 
 /// Name of the state input of [`draws`]: number of the first draw, as a real.
 pub const FIRST_DRAW: &str = "first_draw";
@@ -81,6 +84,41 @@ impl<'a> Machine<'a> {
             out.push((name, value));
         }
         Ok(out)
+    }
+
+    /// Results of one draw: its weight, then the leaves of the trace and of what the model returns, which are named.
+    fn reported(
+        &mut self,
+        weight: Atom,
+        trace: &Value<'a>,
+        returned: &Value<'a>,
+        quantities: &mut Vec<Quantity>,
+        span: Span,
+    ) -> R<Vec<Atom>> {
+        let mut results = vec![weight];
+        for (value, latent) in [(trace, true), (returned, false)] {
+            let mut named = Vec::new();
+            name_leaves("", value, &mut named);
+            // Latents of single rows are too many to be kept draw by draw.
+            named.retain(|(n, _)| !latent || !is_local(n, &self.local_addresses));
+            for (name, leaf) in self.without_absent(named, span)? {
+                let atom = self.force(&leaf, span)?;
+                quantities.push((name, self.program.atom_type(atom).shape, latent));
+                results.push(atom);
+            }
+        }
+        Ok(results)
+    }
+
+    /// Ends the loop over draws, and the program.
+    fn end_draws(&mut self, indices: Vec<(Var, usize)>, results: Vec<Atom>, quantities: &[Quantity]) {
+        self.loops.pop();
+        let stmts = self.leave();
+        let collectors = vec![Collector::Collect; results.len()];
+        let atoms = self.push_for(indices, Block { stmts, results }, collectors);
+        let names = quantities.iter().map(|(n, _, _)| n.clone());
+        self.program.outputs = std::iter::once("log_weight".to_owned()).chain(names).collect();
+        self.finish(atoms);
     }
 
     fn declare_params(&mut self, names: &[String]) -> R<()> {
@@ -215,28 +253,43 @@ pub fn draws<'a>(bound: &Bound<'a>, p: &'a Expr, q: &'a Expr, batch: usize, opti
             let pr = m.run_gen(&pg, Mode::Density(qr.trace.clone()), p.span)?;
             // A point mass has no density: its draws all weigh the same.
             let weight = if m.point { Atom::Real(0.0) } else { m.real_op(Op::Sub, &[pr.score, qr.score]) };
-            let mut results = vec![weight];
-            for (value, latent) in [(&qr.trace, true), (&pr.value, false)] {
-                let mut named = Vec::new();
-                name_leaves("", value, &mut named);
-                // Latents of single rows are too many to be kept draw by draw.
-                named.retain(|(n, _)| !latent || !is_local(n, &m.local_addresses));
-                for (name, leaf) in m.without_absent(named, span)? {
-                    let atom = m.force(&leaf, span)?;
-                    quantities.push((name, m.program.atom_type(atom).shape, latent));
-                    results.push(atom);
-                }
-            }
-            Ok(results)
+            m.reported(weight, &qr.trace, &pr.value, &mut quantities, span)
         });
-        m.loops.pop();
-        let stmts = m.leave();
-        let results = inner?;
-        let collectors = vec![Collector::Collect; results.len()];
-        let atoms = m.push_for(indices, Block { stmts, results }, collectors);
-        m.program.outputs =
-            std::iter::once("log_weight".to_owned()).chain(quantities.iter().map(|(n, _, _)| n.clone())).collect();
-        m.finish(atoms);
+        m.end_draws(indices, inner?, &quantities);
+        Ok(())
+    })())?;
+    Ok(Draws { program: m.program, quantities })
+}
+
+/// What [`draws`] reports, at given points: one parameter, `latent[batch, n]`, unconstrained latents of a derived guide. The first result
+/// is the log joint density there, with the log Jacobian.
+pub fn draws_at<'a>(bound: &Bound<'a>, p: &'a Expr, guide: &'a DerivedGuide, batch: usize) -> Checked<Draws> {
+    let mut m = machine(bound, Space::Constrained, SiteForm::Draw);
+    m.whole_plates = true;
+    m.absent_is_missing = true;
+    let mut quantities = Vec::new();
+    failed((|| {
+        let env = m.main_env();
+        let span = p.span;
+        let n = m.static_size(&guide.latents, &env)?;
+        let input = m.input(Role::Param, "latent", Type { scalar: Scalar::Real, shape: vec![batch, n] });
+        let all = Value::core(input, Scalar::Real, vec![batch, n]);
+        let unpack = m.name(&guide.unpack, &env, span)?;
+        let pv = m.expr(p, &env)?;
+        let pg = m.as_gen(&pv, span)?;
+        m.enter();
+        let indices = m.open_loops(&[batch]);
+        let inner = (|| {
+            let z = m.index(&all, &[Index::At(indices[0].0.into())], span)?;
+            let Value::Tuple(parts) = m.forward(&unpack, &z, span)? else {
+                return refuse(span, "`forward` gives a pair");
+            };
+            let run = m.run_gen(&pg, Mode::Density(parts[0].clone()), span)?;
+            let log_det = m.force(&parts[1], span)?;
+            let value = m.real_op(Op::Add, &[run.score, log_det]);
+            m.reported(value, &parts[0], &run.value, &mut quantities, span)
+        })();
+        m.end_draws(indices, inner?, &quantities);
         Ok(())
     })())?;
     Ok(Draws { program: m.program, quantities })

@@ -100,6 +100,8 @@ pub enum ItemKind {
         name: Name,
         sizes: Vec<Name>,
         params: Vec<Param>,
+        /// `at mode`: its guides stand at the posterior's mode, with the curvature there, and are not trained.
+        at_mode: bool,
         body: Expr,
     },
     Strategy(StrategyItem),

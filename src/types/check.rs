@@ -373,7 +373,18 @@ impl Checker {
             }
             ItemKind::Dist(d) => self.check_dist(id, d),
             ItemKind::Bijector(b) => self.check_bijector(id, b, &mut env),
-            ItemKind::Family { sizes, params, body, .. } => {
+            ItemKind::Family { name, sizes, params, at_mode, body } => {
+                if *at_mode && !super::derived::gaussian(params) {
+                    self.report(
+                        Diagnostic::error(
+                            "E0204",
+                            name.span,
+                            "a family `at mode` has a location and a scale, which the mode and the curvature there give",
+                        )
+                        .label("has other parameters")
+                        .fix("`(location: real[n] = zeros(n), scale: cholesky_cov[n] = identity(n))`"),
+                    );
+                }
                 self.assumed_params(sizes, params, &mut env, false);
                 for p in params {
                     if let Some(default) = &p.default {

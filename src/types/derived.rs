@@ -25,6 +25,7 @@ struct Family {
     name: String,
     sizes: Vec<Name>,
     params: Vec<Param>,
+    at_mode: bool,
     body: Expr,
 }
 
@@ -55,12 +56,13 @@ impl Checker {
             let ExprKind::Name(family) = &callee.kind else { continue };
             let Some(family_id) = self.loaded.items.family(entry.module, family) else { continue };
             let item = self.loaded.items.item(family_id).clone();
-            let ItemKind::Family { name: family_name, sizes, params, body } = &item.kind else { continue };
+            let ItemKind::Family { name: family_name, sizes, params, at_mode, body } = &item.kind else { continue };
             let alias = ItemId(u32::try_from(at).unwrap_or(u32::MAX));
             let family = Family {
                 name: family_name.text.clone(),
                 sizes: sizes.clone(),
                 params: params.clone(),
+                at_mode: *at_mode,
                 body: body.clone(),
             };
             let Some((model, settings)) = self.settings(name, &family, args, value.span) else {
@@ -197,7 +199,20 @@ impl Checker {
         }
         let text = self.guide_text(&name.text, family, settings, &parts, &offset);
         let guide = self.parse_guide(name, family, model, module, text, &offset)?;
-        Some(DerivedGuide { exact: outcome.run.inexact.is_none(), ..guide })
+        let exact = outcome.run.inexact.is_none();
+        if family.at_mode && !exact {
+            self.report(
+                Diagnostic::error(
+                    "E0412",
+                    model.span,
+                    format!("`{}` needs the density of `{}`, which is only estimated", family.name, outcome.run.name),
+                )
+                .label("has no exact density")
+                .fix("use a family that is trained, such as `full_rank`"),
+            );
+            return None;
+        }
+        Some(DerivedGuide { exact, ..guide })
     }
 
     fn parse_guide(
@@ -261,6 +276,7 @@ impl Checker {
             unpack: format!("{}_unpack", name.text),
             latents,
             exact: true,
+            at_mode: family.at_mode,
         })
     }
 
@@ -460,6 +476,16 @@ impl Checker {
 /// A family's `int` is chosen where the guide is derived, not trained.
 fn is_setting(p: &Param) -> bool {
     p.ty.as_ref().is_some_and(|t| matches!(&t.kind, TypeKind::Named { name, .. } if name.text == "int"))
+}
+
+/// Whether a family's parameters are the location and the Cholesky factor of a Gaussian.
+pub(super) fn gaussian(params: &[Param]) -> bool {
+    let kind = |p: &Param| match p.ty.as_ref().map(|t| &t.kind) {
+        Some(TypeKind::Named { name, bounds: None, sizes, .. }) if sizes.len() == 1 => Some(name.text.clone()),
+        _ => None,
+    };
+    let kinds: Vec<_> = params.iter().map(kind).collect();
+    kinds == [Some("real".to_owned()), Some("cholesky_cov".to_owned())]
 }
 
 /// Names in a support declaration and what they stand for, if it is of this support.

@@ -76,6 +76,8 @@ pub struct DerivedGuide {
     pub latents: Expr,
     /// The model's log density is a number, not an estimate of one.
     pub exact: bool,
+    /// Stands at the posterior's mode, with the curvature there, and is not trained.
+    pub at_mode: bool,
 }
 
 /// Two sizes that must be equal once data are bound, as expressions over data.

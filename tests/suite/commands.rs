@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("expressions_of_the_command_line_are_checked", expressions),
         ("every_stage_prints", stages),
         ("a_run_that_is_cut_goes_on_or_is_E0525", resuming),
+        ("check_binds_data_and_grad_has_warnings", bound),
         ("plain_ascent_takes_the_steps_asked_for", plain),
     ];
     checks.into_iter().map(|(name, check)| Trial::test(format!("command::{name}"), move || Ok(check()?))).collect()
@@ -247,4 +248,28 @@ fn plain() -> Result<(), String> {
         return Err(format!("{exact} expected\n{found}"));
     }
     Ok(())
+}
+
+/// `check` with `--data` finds what only data tell; `grad` has its warnings in JSON.
+fn bound() -> Result<(), String> {
+    let program = "examples/eight_schools.ppl";
+    if status(&["check", program, "--data", "examples/eight_schools.json"])? != 0 {
+        return Err("the example with its data is refused".to_owned());
+    }
+    let found = json(&["check", program, "--data", "J=3"])?;
+    let codes: Vec<&str> =
+        found["diagnostics"].as_array().into_iter().flatten().filter_map(|d| d["code"].as_str()).collect();
+    if !codes.iter().any(|c| c.starts_with("E05")) || status(&["check", program, "--data", "J=3"])? != 1 {
+        return Err(format!("without data: {found}"));
+    }
+    let text = "param m: real = 0\nmodel p() { b ~ bernoulli_logit(-1) }\n\
+                guide q() { b ~ bernoulli_logit(m) by straight_through }\nfit elbo(p(), q())\n";
+    let path = written("biased.ppl", text)?.display().to_string();
+    let found = json(&["grad", &path, "--samples", "2"])?;
+    let warnings = found["warnings"].as_array().ok_or(format!("no warnings: {found}"))?;
+    if warnings.iter().any(|w| w.as_str().is_some_and(|w| w.contains("straight_through"))) {
+        Ok(())
+    } else {
+        Err(format!("the bias is not told: {found}"))
+    }
 }

@@ -54,7 +54,7 @@ fn fit(session: &Session<'_>) -> Result<(), Refusal> {
     let options = FitOptions {
         max_steps: Some(3000),
         particles: Some(1),
-        draws: 100,
+        draws: Some(100),
         ..FitOptions::new(1, Backend::Interpreter)
     };
     run(session, &options, &mut Silent).map(|_| ())

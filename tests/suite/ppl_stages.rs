@@ -139,7 +139,7 @@ pub(crate) fn grad(case: &Case) -> Result<String, String> {
 /// A short fit: what is reported, not its figures, which must be finite and have an honest verdict.
 pub(crate) fn fit_summary(case: &Case) -> Result<String, String> {
     let options =
-        FitOptions { max_steps: Some(400), draws: 4000, ..FitOptions::new(1, Backend::Machine { threads: 1 }) };
+        FitOptions { max_steps: Some(400), draws: Some(4000), ..FitOptions::new(1, Backend::Machine { threads: 1 }) };
     with_session(case, |session| {
         let report = fit::run(session, &options, &mut Silent)?;
         let outcome = &report.outcome;

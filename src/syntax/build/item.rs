@@ -96,7 +96,9 @@ impl Builder<'_> {
             }
             Rule::family_item => {
                 let (name, sizes) = self.head(&mut parts)?;
-                ItemKind::Family { name, sizes, params: self.params(parts.need()?)?, body: self.expr(parts.need()?)? }
+                let params = self.params(parts.need()?)?;
+                let at_mode = parts.take_if(Rule::at_mode).is_some();
+                ItemKind::Family { name, sizes, params, at_mode, body: self.expr(parts.need()?)? }
             }
             Rule::strategy_item => ItemKind::Strategy(self.strategy(inner, span)?),
             Rule::objective_item => ItemKind::Objective(self.objective(&mut parts)?),

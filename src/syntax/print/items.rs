@@ -85,9 +85,12 @@ impl Printer {
                 self.put(" ");
                 self.braces(&b.members, Printer::member);
             }
-            ItemKind::Family { name, sizes, params, body } => {
+            ItemKind::Family { name, sizes, params, at_mode, body } => {
                 self.head("family", name, sizes);
                 self.params(params);
+                if *at_mode {
+                    self.put(" at mode");
+                }
                 self.put(" = ");
                 self.expr(body, 0);
             }
