@@ -137,6 +137,7 @@ impl Engine<'_> {
         }
         let mut slots = vec![Slot::Free; factor.loops.len()];
         let mut ranges: Vec<(i64, i64)> = Vec::new();
+        let mut rows: Vec<Index> = Vec::new();
         let mut times: Vec<(usize, i64)> = Vec::new();
         let mut along: Option<Option<usize>> = None;
         for (nth, (m, read)) in own.iter().enumerate() {
@@ -157,6 +158,12 @@ impl Engine<'_> {
             }
             for (p, &d) in plates.iter().enumerate() {
                 let range = self.range(factor, read.at[d]).unwrap_or((0, 0));
+                if nth == 0 {
+                    rows.push(read.at[d]);
+                } else if rows[p] != read.at[d] {
+                    // Two loops over the same range are two rows as well.
+                    return Err(fail("a term reads a chain in two rows of its plate"));
+                }
                 match read.at[d] {
                     Index::Const(_) => {}
                     Index::Loop { number, offset } => {
@@ -170,8 +177,6 @@ impl Engine<'_> {
                 }
                 if nth == 0 {
                     ranges.push(range);
-                } else if ranges[p] != range {
-                    return Err(fail("a term reads a chain in two rows of its plate"));
                 }
             }
         }
