@@ -211,6 +211,8 @@ impl Engine<'_> {
             .filter(|&k| self.factors[k].reads.iter().any(|r| units.contains(&self.unit_of(r))))
             .collect();
         let mut attached = Vec::new();
+        // Which members depend on which at the same time.
+        let mut above: Vec<(usize, usize)> = Vec::new();
         for &k in &used {
             let mut factor = self.factors[k].clone();
             if factor.has_lookup() {
@@ -228,10 +230,13 @@ impl Engine<'_> {
                     if early[0].1 != 0 {
                         return Err(fail("an enumerated site of a chain depends on a later one"));
                     }
+                    let child = early[0].0;
+                    above.extend(early[1..].iter().filter(|e| e.1 == 0 && e.0 != child).map(|e| (child, e.0)));
                     widen(&mut members, &early)?;
                 }
             }
         }
+        let members = parents_first(members, &above)?;
         let first = &members[0];
         let plates: Vec<usize> = self.plates(first).iter().map(|&d| self.shapes[first.unit.0][d]).collect();
         let ranges: Vec<&Vec<(i64, i64)>> = attached.iter().map(|a| &a.ranges).collect();
@@ -504,6 +509,19 @@ impl Engine<'_> {
 
 /// Most earlier times that a chain may depend on.
 const WINDOW: i64 = 20;
+
+/// Members in an order in which `(child, parent)` come parent first.
+fn parents_first(members: Vec<Member>, above: &[(usize, usize)]) -> Pulled<Vec<Member>> {
+    let mut order: Vec<usize> = Vec::new();
+    while order.len() < members.len() {
+        let ready = |k: &usize| !order.contains(k) && above.iter().all(|(c, p)| c != k || order.contains(p));
+        match (0..members.len()).find(ready) {
+            Some(next) => order.push(next),
+            None => return Err(fail("enumerated sites of a chain depend on each other at one time in a circle")),
+        }
+    }
+    Ok(order.into_iter().map(|k| members[k].clone()).collect())
+}
 
 fn widen(members: &mut [Member], early: &[(usize, i64)]) -> Pulled<()> {
     for &(m, by) in early {
