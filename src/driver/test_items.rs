@@ -14,13 +14,14 @@ use super::eval::{self, EvalOptions, EvalReport};
 use super::grad::Settings;
 use super::session::{Session, check_source, command_expr, scalar_names};
 use super::{Refusal, quadrature};
+use crate::base::source::Sources;
 use crate::diagnostic::Severity;
 use crate::inference::gradient::gradient_estimate;
 use crate::inference::summary::Estimate;
 use crate::runtime::executable::Array;
 use crate::specialize::programs;
 use crate::syntax::print;
-use crate::syntax::tree::{Arg, Block, Expr, ExprKind, Item, ItemKind, RefusedProgram, StmtKind};
+use crate::syntax::tree::{Arg, Block, Expr, ExprKind, Item, ItemKind, RefusedProgram, Stmt, StmtKind};
 use crate::types::load::item_name;
 use crate::types::program::Checked;
 use std::collections::HashMap;
@@ -70,8 +71,8 @@ struct Place<'a> {
     data: &'a HashMap<String, Array>,
     path: &'a Path,
     options: TestOptions,
-    /// Statements before the assertion, as text.
-    before: String,
+    /// Statements before the assertion.
+    before: Vec<Stmt>,
 }
 
 /// Runs all `test` items of the main file, in order.
@@ -85,7 +86,7 @@ pub fn run(
     for entry in checked.items.items.iter().filter(|e| e.module == checked.main) {
         let ItemKind::Test { name, body } = &entry.item.kind else { continue };
         let options = TestOptions { seed: options.seed ^ seed_of(name), ..options.clone() };
-        let mut place = Place { checked, data, path, options, before: String::new() };
+        let mut place = Place { checked, data, path, options, before: Vec::new() };
         let mut case = Case {
             name: name.clone(),
             line: checked.sources.line_column(entry.item.span).0,
@@ -101,8 +102,7 @@ pub fn run(
 fn block(body: &Block, place: &mut Place<'_>, case: &mut Case) {
     for stmt in &body.stmts {
         let StmtKind::Assert { check, block } = &stmt.kind else {
-            place.before.push_str(&print::stmt(stmt));
-            place.before.push('\n');
+            place.before.push(stmt.clone());
             continue;
         };
         case.assertions += 1;
@@ -147,7 +147,8 @@ fn assertion(check: &Expr, place: &Place<'_>) -> Result<(), String> {
 
 /// The value of an expression after the test's earlier statements.
 fn evaluate(text: &str, place: &Place<'_>) -> Result<EvalReport, String> {
-    let text = if place.before.is_empty() { text.to_string() } else { format!("{{\n{}{text}\n}}", place.before) };
+    let before: String = place.before.iter().map(|s| format!("{}\n", print::stmt(s))).collect();
+    let text = if before.is_empty() { text.to_string() } else { format!("{{\n{before}{text}\n}}") };
     with_expr(&text, place, |session, expr| {
         let options = EvalOptions {
             seed: place.options.seed,
@@ -165,9 +166,18 @@ fn with_expr<T>(
     work: impl for<'s> FnOnce(&Session<'s>, &'s Expr) -> Result<T, Refusal>,
 ) -> Result<T, String> {
     let (expr, sources) = command_expr(place.checked, text).map_err(|r| told(&r))?;
+    with_tree(&expr, sources, place, work)
+}
+
+fn with_tree<T>(
+    expr: &Expr,
+    sources: Arc<Sources>,
+    place: &Place<'_>,
+    work: impl for<'s> FnOnce(&Session<'s>, &'s Expr) -> Result<T, Refusal>,
+) -> Result<T, String> {
     let run = || {
         let session = Session::new(place.checked, place.data, sources)?;
-        work(&session, &expr)
+        work(&session, expr)
     };
     run().map_err(|r| told(&r))
 }
@@ -368,13 +378,11 @@ fn side(
     let ExprKind::Lambda { params, body } = &lambda.kind else {
         return Err("`unbiased` compares two lambdas".to_string());
     };
-    let names: Vec<&str> = params.iter().map(|p| p.text.as_str()).collect();
-    let text = if place.before.is_empty() {
-        print::expr(lambda)
-    } else {
-        format!("|{}| {{\n{}{}\n}}", names.join(", "), place.before, print::expr(body))
-    };
-    with_expr(&text, place, |session, expr| {
+    // The nodes of the file, since the checker chose strategies for them.
+    let whole = Block { stmts: place.before.clone(), value: Some(body.clone()), span: body.span };
+    let whole = Expr { kind: ExprKind::Block(whole), ..(**body).clone() };
+    let lambda = Expr { kind: ExprKind::Lambda { params: params.clone(), body: Box::new(whole) }, ..lambda.clone() };
+    with_tree(&lambda, place.checked.sources.clone(), place, |session, expr| {
         let sited = programs::objective_at(&session.bound, expr, arguments).map_err(|d| session.refuse(d))?;
         let derived = compile::derived(sited).map_err(|d| session.refuse(d))?;
         let program = compile::with_gradient(derived).map_err(|d| session.refuse(d))?;

@@ -438,21 +438,37 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `cdf` and `inv_cdf`, element by element.
+    /// `cdf`, its logarithm, that of its complement, and the inverses, element by element. What a distribution does not
+    /// define follows from `cdf` and `inv_cdf`.
     pub(super) fn dist_function(&mut self, dist: &Rc<Dist<'a>>, name: &str, x: &Value<'a>, span: Span) -> R<Value<'a>> {
-        let Some(member) = self.member(dist, name) else {
-            return refuse(span, format!("`{}` has no `{name}`", self.name_of(dist)));
+        let general = if name == "inv_ccdf" { "inv_cdf" } else { "cdf" };
+        let own = self.member(dist, name);
+        let Some(member) = own.or_else(|| self.member(dist, general)) else {
+            return refuse(span, format!("`{}` has no `{general}`", self.name_of(dist)));
         };
+        let derived = if own.is_some() { "" } else { name };
         let batch = if dist.batch.is_empty() { shape_of(x) } else { dist.batch.clone() };
         let (dist, x) = (dist.clone(), x.clone());
         self.map(&batch, Scalar::Real, |m, idx| {
             let element = m.dist_element(&dist, idx, span)?;
             let at: Vec<Index> = idx.iter().map(|&a| Index::At(a)).collect();
             let x = if shape_of(&x).is_empty() { x } else { m.index(&x, &at, span)? };
-            let x = m.with_scalar(&x, Scalar::Real)?;
+            let mut x = m.with_scalar(&x, Scalar::Real)?;
+            if derived == "inv_ccdf" {
+                let u = m.force(&x, span)?;
+                x = Value::Scalar(m.real_op(Op::Sub, &[Atom::Real(1.0), u]));
+            }
             let v = m.call_dist_member(&element, member, vec![x])?;
             let a = m.force(&v, span)?;
-            Ok(m.real_of(a))
+            let a = m.real_of(a);
+            Ok(match derived {
+                "log_cdf" => m.real_op(Op::Log, &[a]),
+                "log_ccdf" => {
+                    let below = m.real_op(Op::Neg, &[a]);
+                    m.real_op(Op::Log1p, &[below])
+                }
+                _ => a,
+            })
         })
     }
 

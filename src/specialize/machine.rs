@@ -203,6 +203,8 @@ pub(super) struct Machine<'a> {
     pub rows: HashMap<Var, (ItemId, Atom)>,
     /// All rows of subsampled plates are gone through.
     pub whole_plates: bool,
+    /// The objective is the mean of so many runs.
+    pub copies: f64,
     /// Addresses sampled row by row in subsampled plates.
     pub local_addresses: Vec<String>,
     pub depth_of_calls: usize,
@@ -267,6 +269,7 @@ impl<'a> Machine<'a> {
             plates: HashMap::new(),
             rows: HashMap::new(),
             whole_plates: false,
+            copies: 1.0,
             local_addresses: Vec::new(),
             depth_of_calls: 0,
             current: None,

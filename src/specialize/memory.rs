@@ -262,6 +262,12 @@ impl<'a> Machine<'a> {
         })
     }
 
+    /// The objective is the mean of `copies` runs, each with terms of its share: what a strategy adds besides results of its
+    /// continuation is on the scale of one run.
+    pub(super) fn share_of_copy(&mut self, constant: Atom) -> Atom {
+        if self.copies == 1.0 { constant } else { self.real_op(Op::Div, &[constant, Atom::Real(self.copies)]) }
+    }
+
     fn result_of_call(&mut self, call: usize) -> Atom {
         if let Some(&v) = self.memory.results.get(&call) {
             return v.into();
@@ -277,14 +283,17 @@ impl<'a> Machine<'a> {
         let mut total = e.constant;
         for t in &e.terms {
             let result = self.result_of_call(t.call);
+            let copies = self.copies;
             let extents = self.calls[t.call].extents.clone();
             for c in t.primal.into_iter().chain(t.stopped) {
                 let part = if extents.is_empty() {
+                    let result = self.real_op(Op::Mul, &[result, Atom::Real(copies)]);
                     self.op(Op::Mul, &[c, result])
                 } else {
                     let array = !self.program.atom_type(c).is_scalar();
                     self.for_(&extents, vec![Collector::Sum { keep: Vec::new() }], |m, idx| {
                         let v = m.read(result, idx);
+                        let v = m.real_op(Op::Mul, &[v, Atom::Real(copies)]);
                         let c = if array { m.read(c, idx) } else { c };
                         Ok(vec![m.op(Op::Mul, &[c, v])])
                     })?[0]

@@ -85,6 +85,9 @@ const OTHERS: &[&str] = &[
     "prob",
     "cdf",
     "inv_cdf",
+    "log_cdf",
+    "log_ccdf",
+    "inv_ccdf",
     "path",
     "support",
     "std_normal",
@@ -264,7 +267,7 @@ impl<'a> Machine<'a> {
                 let d = self.as_dist(d, span)?;
                 self.prob(&d, x, span)
             }
-            ("cdf" | "inv_cdf", [d, x]) => {
+            ("cdf" | "inv_cdf" | "log_cdf" | "log_ccdf" | "inv_ccdf", [d, x]) => {
                 let d = self.as_dist(d, span)?;
                 self.dist_function(&d, name, x, span)
             }

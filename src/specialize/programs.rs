@@ -124,6 +124,7 @@ fn build_objective<'a>(m: &mut Machine<'a>, expr: &'a Expr, options: &Options) -
     let value = if n == 1 {
         m.scalar(expr, &env)?
     } else {
+        m.copies = n as f64;
         let results = m.for_(&[n], vec![Collector::Sum { keep: Vec::new() }], |m, _| {
             let a = m.scalar(expr, &env)?;
             Ok(vec![m.real_of(a)])

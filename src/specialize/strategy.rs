@@ -346,6 +346,7 @@ impl<'a> Machine<'a> {
         env.frame = self.push_frame(Mode::Simulate, false);
         let value = self.block(&item.body, &env)?;
         let form = self.estimate_of(&value, item.span)?;
+        let constant = self.share_of_copy(form.constant);
         let stmts = std::mem::take(&mut self.stmts);
         let Memory { after, results, .. } = std::mem::take(&mut self.memory);
         let mut terms = form.terms;
@@ -368,7 +369,7 @@ impl<'a> Machine<'a> {
                 }
             })
             .collect();
-        Ok(StrategyForm { stmts, constant: form.constant, calls, after, results, kept })
+        Ok(StrategyForm { stmts, constant, calls, after, results, kept })
     }
 
     fn evaluate_draw(&mut self, entry: usize, map: &Substitution) -> R<(Vec<Stmt>, Vec<Atom>)> {

@@ -3,7 +3,7 @@
 use super::annotation::{leading_dim, named};
 use super::condition::Condition;
 use super::context::{Checker, Piece, Site, Template, with_batch};
-use super::poly::Poly;
+use super::poly::{Poly, indexed, stem};
 use super::value::{Env, Kind, Num, Optional, Record, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
@@ -76,7 +76,7 @@ impl Checker {
         element = add_kind(&element, &kind);
         let base = match &sites[0].value {
             Val::Num(n) => match n.sym.as_ref().and_then(Poly::as_atom) {
-                Some(a) => a.split('[').next().unwrap_or(a).to_owned(),
+                Some(a) => stem(a, arity),
                 None => format!("{path}@{token}"),
             },
             _ => format!("{path}@{token}"),
@@ -89,8 +89,7 @@ impl Checker {
         if at.len() >= arity {
             let present = present_at(&sites, template.as_ref(), &places);
             self.must_be_present(path, &present, span, Some(sites[0].span));
-            let inner: Vec<String> = places.iter().map(Poly::print).collect();
-            return Some(renamed(&element, &format!("{base}[{}]", inner.join(", "))));
+            return Some(renamed(&element, &indexed(&base, &places)));
         }
         self.must_be_present(path, &present_at(&sites, None, &[]), span, Some(sites[0].span));
         let refs: Vec<&Site> = sites.iter().collect();
@@ -162,12 +161,11 @@ impl Template {
     /// The element at these indices.
     fn element(&self, at: &[Poly], path: &str, token: u32) -> Val {
         let head = match &self.value {
-            Val::Num(n) => n.sym.as_ref().and_then(Poly::as_atom).map(|a| a.split('[').next().unwrap_or(a).to_owned()),
+            Val::Num(n) => n.sym.as_ref().and_then(Poly::as_atom).map(|a| stem(a, at.len())),
             _ => None,
         };
-        let inner: Vec<String> = at.iter().map(Poly::print).collect();
         let head = head.unwrap_or_else(|| format!("{path}@{token}"));
-        renamed(&self.value, &format!("{head}[{}]", inner.join(", ")))
+        renamed(&self.value, &indexed(&head, at))
     }
 }
 
@@ -232,12 +230,10 @@ pub fn element_at(value: &Val, at: &[Poly]) -> Val {
     if at.is_empty() {
         return value.clone();
     }
-    let inner: Vec<String> = at.iter().map(Poly::print).collect();
-    let inner = inner.join(", ");
     let value = filled(value, at);
     value.map(&mut |n| Num {
         dims: n.dims.get(at.len()..).unwrap_or_default().to_vec(),
-        sym: n.sym.as_ref().and_then(Poly::as_atom).map(|a| Poly::atom(&format!("{a}[{inner}]"))),
+        sym: n.sym.as_ref().and_then(Poly::as_atom).map(|a| Poly::atom(&indexed(a, at))),
         ..n.clone()
     })
 }

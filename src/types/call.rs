@@ -190,7 +190,12 @@ impl Checker {
                     for a in &args {
                         kind.join(&a.value.kind());
                     }
-                    result.map(&mut |n| Num { kind: kind.clone(), ..n.clone() })
+                    // A recipe runs anew at each call; where one is given, what it gives is checked.
+                    result.map(&mut |n| {
+                        let estimate =
+                            n.estimate.as_ref().map(|s| if s.is_empty() { vec![self.fresh()] } else { s.clone() });
+                        Num { kind: kind.clone(), estimate, ..n.clone() }
+                    })
                 }
                 Callable::Continuation { event } => self.continuation(event, &args, span),
             },

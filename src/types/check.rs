@@ -5,7 +5,7 @@ use super::context::{Checker, How, OriginKind};
 use super::load::{Command, World, load};
 use super::poly::Poly;
 use super::program::{Checked, ItemId, ModuleId};
-use super::value::{Base, DistVal, Env, GenForm, GenVal, Kind, Mode, Num, Support, Val};
+use super::value::{Base, BijectorVal, DistVal, Env, GenForm, GenVal, Kind, Mode, Num, Support, Val};
 use crate::base::source::Span;
 use crate::diagnostic::{Diagnostic, Severity, has_errors};
 use crate::syntax::tree::{
@@ -374,7 +374,7 @@ impl Checker {
                 }
             }
             ItemKind::Dist(d) => self.check_dist(id, d),
-            ItemKind::Bijector(b) => self.check_bijector(b, &mut env),
+            ItemKind::Bijector(b) => self.check_bijector(id, b, &mut env),
             ItemKind::Family { sizes, params, body, .. } => {
                 self.assumed_params(sizes, params, &mut env, false);
                 for p in params {
@@ -527,7 +527,7 @@ impl Checker {
         }
         for m in &d.members {
             let arity = match m.name.text.as_str() {
-                "log_prob" | "prob" | "cdf" | "inv_cdf" => Some(1),
+                "log_prob" | "prob" | "cdf" | "inv_cdf" | "log_cdf" | "log_ccdf" | "inv_ccdf" => Some(1),
                 "path" | "draw" | "mean" | "variance" => Some(0),
                 _ => None,
             };
@@ -552,13 +552,15 @@ impl Checker {
                 Val::Dist(free.clone())
             };
             let args = match m.name.text.as_str() {
-                "inv_cdf" => vec![Val::Num(Num { support: Support::interval(Some(0.0), Some(1.0)), ..Num::real() })],
+                "inv_cdf" | "inv_ccdf" => {
+                    vec![Val::Num(Num { support: Support::interval(Some(0.0), Some(1.0)), ..Num::real() })]
+                }
                 _ => m.params.iter().map(|p| named(&free.event, &p.text)).collect(),
             };
             let value = self.own_member(&owner, &m.name.text, args, m.name.span, &env);
             let span = m.body.value.as_ref().map_or(m.body.span, |v| v.span);
             match m.name.text.as_str() {
-                "log_prob" | "prob" | "cdf" => {
+                "log_prob" | "prob" | "cdf" | "log_cdf" | "log_ccdf" => {
                     let fine = match &value {
                         Val::Num(n) => n.dims.is_empty() && n.base != Base::Bool,
                         Val::Unknown => true,
@@ -576,7 +578,9 @@ impl Checker {
                         );
                     }
                 }
-                "path" | "draw" | "inv_cdf" => self.same_type(&value, &free.event, span, &m.name.text, &d.name.text),
+                "path" | "draw" | "inv_cdf" | "inv_ccdf" => {
+                    self.same_type(&value, &free.event, span, &m.name.text, &d.name.text)
+                }
                 _ => {}
             }
         }
@@ -605,10 +609,13 @@ impl Checker {
         }
     }
 
-    fn check_bijector(&mut self, b: &BijectorItem, env: &mut Env) {
+    fn check_bijector(&mut self, id: ItemId, b: &BijectorItem, env: &mut Env) {
         self.assumed_params(&b.sizes, &b.params, env, false);
         let from = self.resolve(&b.from, env);
         let to = self.resolve(&b.to, env);
+        let (sizes, args) = super::call::split_bindings(env, &b.sizes, &b.params);
+        let own = BijectorVal { item: Some(id), args, sizes, from: from.clone(), to: to.clone() };
+        env.owner = Some(Val::Bijector(Rc::new(own)));
         for member in ["forward", "inverse"] {
             let Some(m) = b.members.iter().find(|m| m.name.text == member) else {
                 self.report(

@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use std::rc::Rc;
 
 /// Element-wise functions of one real that are continuous and differentiable almost everywhere.
-const SMOOTH: [&str; 22] = [
+const SMOOTH: [&str; 21] = [
     "exp",
     "log",
     "log1p",
@@ -32,7 +32,6 @@ const SMOOTH: [&str; 22] = [
     "log_normal_cdf",
     "log_bessel_i0",
     "bessel_ratio",
-    "erf",
 ];
 /// Element-wise functions that jump.
 const JUMPING: [&str; 4] = ["floor", "round", "sign", "to_int"];
@@ -69,7 +68,7 @@ const ARRAYS: [&str; 17] = [
     "repeat",
     "length",
 ];
-const PROBABILITY: [&str; 28] = [
+const PROBABILITY: [&str; 31] = [
     "grad",
     "fold",
     "draw",
@@ -77,6 +76,9 @@ const PROBABILITY: [&str; 28] = [
     "prob",
     "cdf",
     "inv_cdf",
+    "log_cdf",
+    "log_ccdf",
+    "inv_ccdf",
     "path",
     "support",
     "variance",
@@ -489,8 +491,8 @@ impl Checker {
                 self.log_density(&args[0], &args[1], span, env)
             }
             "exact" | "whole" | "normalized" => Val::Num(Num::new(Base::Bool, Vec::new())),
-            "draw" | "log_prob" | "prob" | "cdf" | "inv_cdf" | "path" | "support" | "variance" | "forward"
-            | "inverse" => {
+            "draw" | "log_prob" | "prob" | "cdf" | "inv_cdf" | "log_cdf" | "log_ccdf" | "inv_ccdf" | "path"
+            | "support" | "variance" | "forward" | "inverse" => {
                 if name == "draw" || (name == "path" && self.in_strategy == 0) {
                     self.impure(span, "draws");
                 }
@@ -585,7 +587,7 @@ impl Checker {
         let support = match name {
             "exp" | "abs" | "sqrt" | "softplus" | "log_bessel_i0" => at_least_zero(),
             "sigmoid" | "normal_cdf" => Support::interval(Some(0.0), Some(1.0)),
-            "tanh" | "sin" | "cos" | "sign" | "erf" | "bessel_ratio" => Support::interval(Some(-1.0), Some(1.0)),
+            "tanh" | "sin" | "cos" | "sign" | "bessel_ratio" => Support::interval(Some(-1.0), Some(1.0)),
             "log_normal_cdf" => Support::interval(None, Some(0.0)),
             "log1p" | "expm1" | "atan" | "floor" | "round" | "to_int" | "trigamma" if nonneg => at_least_zero(),
             _ => Support::all(),

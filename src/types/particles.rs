@@ -365,7 +365,13 @@ impl Checker {
             .into_iter()
             .filter_map(|e| {
                 let own = sampled.entries.iter().find(|p| p.path == e.path)?;
-                Some(Entry { value: own.value.clone(), element: own.element.clone(), axes: own.axes.clone(), ..e })
+                Some(Entry {
+                    value: own.value.clone(),
+                    element: own.element.clone(),
+                    axes: own.axes.clone(),
+                    presence: own.presence.clone(),
+                    ..e
+                })
             })
             .collect();
         outcome.run.token = sampled.run.token;

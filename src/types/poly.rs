@@ -277,6 +277,26 @@ fn normal_text(text: &str) -> String {
     out
 }
 
+/// `x[i, j]` for `x[i]` at `j`.
+pub fn indexed(atom: &str, at: &[Poly]) -> String {
+    let inner: Vec<String> = at.iter().map(Poly::print).collect();
+    let inner = inner.join(", ");
+    match (atom.strip_suffix(']'), at) {
+        (_, []) => atom.to_owned(),
+        (Some(open), _) => format!("{open}, {inner}]"),
+        (None, _) => format!("{atom}[{inner}]"),
+    }
+}
+
+/// `x[i]` for `x[i, j]`: an element's name without its last `count` indices.
+pub fn stem(atom: &str, count: usize) -> String {
+    let open = atom.char_indices().find(|&(at, c)| c == '[' && matching(&atom[at..]) == Some(atom.len() - at - 1));
+    let Some((open, _)) = open else { return atom.to_owned() };
+    let indices = split_top(&atom[open + 1..atom.len() - 1], ", ");
+    let kept = &indices[..indices.len().saturating_sub(count)];
+    if kept.is_empty() { atom[..open].to_owned() } else { format!("{}[{}]", &atom[..open], kept.join(", ")) }
+}
+
 /// Where the bracket that `text` begins with closes.
 fn matching(text: &str) -> Option<usize> {
     let mut depth = 0;
@@ -365,6 +385,17 @@ mod tests {
         assert_eq!(normal(&q).print(), "x@3[y@1[5], k#2]");
         let r = Poly::atom("x@3[((i#1) / (2))]").substitute("i#1", &Poly::atom("j#4"));
         assert_eq!(normal(&r).print(), "x@3[((j#4) / (2))]");
+    }
+
+    #[test]
+    fn elements_and_their_arrays() {
+        let at = [Poly::atom("t#2").plus(-1.0)];
+        assert_eq!(indexed("c.x@3[i#1]", &at), "c.x@3[i#1, t#2 - 1]");
+        assert_eq!(indexed("x@3", &at), "x@3[t#2 - 1]");
+        assert_eq!(indexed("x@3", &[]), "x@3");
+        assert_eq!(stem("x@3[y@1[j#4, k#2], t#2 - 1]", 1), "x@3[y@1[j#4, k#2]]");
+        assert_eq!(stem("x@3[t#2]", 1), "x@3");
+        assert_eq!(stem("f(x@3[t#2])", 1), "f(x@3[t#2])");
     }
 
     #[test]

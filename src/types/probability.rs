@@ -26,7 +26,9 @@ impl Checker {
         };
         let want = match name {
             "draw" | "path" | "support" | "mean" | "variance" => Some(0),
-            "log_prob" | "prob" | "cdf" | "inv_cdf" | "forward" | "inverse" => Some(1),
+            "log_prob" | "prob" | "cdf" | "inv_cdf" | "log_cdf" | "log_ccdf" | "inv_ccdf" | "forward" | "inverse" => {
+                Some(1)
+            }
             _ => self.member_arity(&first.value, name),
         };
         if want.is_some_and(|w| w != rest.len()) {
@@ -47,7 +49,7 @@ impl Checker {
             }
             Val::Gen(g) if name == "draw" => self.draw_gen(&g.clone()),
             Val::Unknown => match name {
-                "log_prob" | "prob" | "cdf" => Val::Num(Num::real()),
+                "log_prob" | "prob" | "cdf" | "log_cdf" | "log_ccdf" => Val::Num(Num::real()),
                 _ => Val::Unknown,
             },
             other => {
@@ -97,6 +99,8 @@ impl Checker {
                     lacks(self, "path");
                     return whole;
                 }
+                // A path of paths needs those of its arguments.
+                self.own_member(&owner, name, Vec::new(), span, env);
                 whole.map(&mut |n| n.clone().with_kind(&kind))
             }
             "support" => {
@@ -139,7 +143,8 @@ impl Checker {
                     other => other,
                 }
             }
-            "inv_cdf" => {
+            "inv_cdf" | "inv_ccdf" => {
+                let name = if self.has_member(&owner, name) { name } else { "inv_cdf" };
                 if !self.has_member(&owner, name) {
                     lacks(self, name);
                     return whole;
@@ -149,8 +154,13 @@ impl Checker {
                 self.own_member(&owner, name, vec![u], span, env);
                 whole.map(&mut |n| n.clone().with_kind(&kind))
             }
-            "log_prob" | "prob" | "cdf" => {
-                let member = if name == "prob" && !self.has_member(&owner, "prob") { "log_prob" } else { name };
+            "log_prob" | "prob" | "cdf" | "log_cdf" | "log_ccdf" => {
+                let member = match name {
+                    _ if self.has_member(&owner, name) => name,
+                    "prob" => "log_prob",
+                    "log_cdf" | "log_ccdf" => "cdf",
+                    _ => name,
+                };
                 if !self.has_member(&owner, member) {
                     lacks(self, member);
                     return Val::Num(Num::real());
@@ -181,7 +191,12 @@ impl Checker {
                     super::annotation::strip(&x.value, d.batch.len())
                 };
                 self.own_member(&owner, member, vec![element], span, env);
-                real(Vec::new(), if name == "log_prob" { Support::all() } else { unit() }, kind)
+                let support = match name {
+                    "log_prob" => Support::all(),
+                    "log_cdf" | "log_ccdf" => Support::interval(None, Some(0.0)),
+                    _ => unit(),
+                };
+                real(Vec::new(), support, kind)
             }
             other => {
                 let values: Vec<Val> = rest.iter().map(|a| a.value.clone()).collect();

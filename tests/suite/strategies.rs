@@ -14,9 +14,11 @@ use std::collections::HashMap;
 const MACHINE: Backend = Backend::Machine { threads: 1 };
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let checks: [(&str, fn() -> Result<(), String>); 4] = [
+    let checks: [(&str, fn() -> Result<(), String>); 6] = [
         ("a_running_baseline_lowers_the_variance", running),
         ("a_learnt_baseline_lowers_the_variance", learnt),
+        ("rebar_learns_to_lower_the_variance", rebar),
+        ("a_baseline_is_on_the_scale_of_one_particle", baseline),
         ("variance_by_site_has_its_closed_form", by_site),
         ("the_test_of_claims_finds_a_biased_strategy", tested),
     ];
@@ -32,8 +34,9 @@ fn with<T>(program: &str, f: impl FnOnce(&Session<'_>) -> Result<T, provi::drive
     f(&session).map_err(told)
 }
 
-/// Sum over the gradient of its variance at the start, before and after `steps` steps of memory alone.
-fn variances(program: &str, steps: u32) -> Result<(f64, f64), String> {
+/// Sum over the gradient of its variance at the start, before and after `steps` steps of memory alone, tuned parameters by
+/// plain descent at a rate.
+fn variances(program: &str, steps: u32, rate: f64) -> Result<(f64, f64), String> {
     with(program, |session| {
         let line = session.fit_line()?;
         let names = names_of(session, line)?;
@@ -66,7 +69,7 @@ fn variances(program: &str, steps: u32) -> Result<(f64, f64), String> {
             let (_, status) = model.step(&params, &tuned, &state, stream, &mut own, &mut own_tuned, &mut own_next);
             if status == Status::Fine {
                 state.copy_from_slice(&own_next);
-                tuned.iter_mut().zip(&own_tuned).for_each(|(t, g)| *t -= 0.01 * g);
+                tuned.iter_mut().zip(&own_tuned).for_each(|(t, g)| *t -= rate * g);
             }
         }
         let after = spread(&mut model, &tuned, &state);
@@ -87,13 +90,40 @@ fn halved((before, after): (f64, f64)) -> Result<(), String> {
 fn running() -> Result<(), String> {
     let guide =
         "guide q() { for i in 0..3 { z[i] ~ bernoulli_logit(l[i]) by reinforce_running } }\nfit elbo(p(), q())\n";
-    halved(variances(&format!("{MODEL}{guide}"), 200)?)
+    halved(variances(&format!("{MODEL}{guide}"), 200, 0.01)?)
 }
 
 fn learnt() -> Result<(), String> {
     let guide = "tune c: real[3] = zeros(3)
 guide q() { for i in 0..3 { z[i] ~ bernoulli_logit(l[i]) by reinforce_learned(c[i]) } }\nfit elbo(p(), q())\n";
-    halved(variances(&format!("{MODEL}{guide}"), 2_000)?)
+    halved(variances(&format!("{MODEL}{guide}"), 2_000, 0.01)?)
+}
+
+fn rebar() -> Result<(), String> {
+    let guide = "guide q() { for i in 0..3 { z[i] ~ bernoulli_logit(l[i]) by rebar } }\nfit elbo(p(), q())\n";
+    let plain = "guide q() { for i in 0..3 { z[i] ~ bernoulli_logit(l[i]) by reinforce } }\nfit elbo(p(), q())\n";
+    let (_, after) = variances(&format!("{MODEL}{guide}"), 500, 0.01)?;
+    let (before, _) = variances(&format!("{MODEL}{plain}"), 0, 0.01)?;
+    halved((before, after))
+}
+
+/// With the value of the rest as its baseline a score function is almost without noise, however many particles share the mean.
+fn baseline() -> Result<(), String> {
+    let program = "param l: real = 0.3
+objective o() = expect { x ~ bernoulli_logit(l) by reinforce(baseline: 5); 5 * exp(1e-9 * x) }
+fit o()\n";
+    let gradients = with(program, |session| {
+        let line = session.fit_line()?;
+        let mut model = Model::new(session, line, 8, MACHINE, &names_of(session, line)?, false)?;
+        let params = model.initial_params().to_vec();
+        let mut gradient = vec![0.0; params.len()];
+        let steps = (0..20).map(|step| {
+            model.step(&params, &[], &[], Stream { seed: 1, step }, &mut gradient, &mut [], &mut []);
+            gradient[0]
+        });
+        Ok(steps.collect::<Vec<_>>())
+    })?;
+    if gradients.iter().all(|g| g.abs() < 1e-8) { Ok(()) } else { Err(format!("gradients {gradients:?}")) }
 }
 
 /// `E f(x) + f(y)` with normal sites by their scores: the gradient in `m` is `x (x - m) + 2 y (y - m)`; each part's variance

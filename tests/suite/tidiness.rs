@@ -8,7 +8,7 @@ use provi::ad;
 use provi::diagnostic::codes::page;
 use provi::ir::core::{Atom, Block, Input, Program, Role, Scalar, Stmt, Type, Var};
 use provi::ir::op::Op;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Rooms in dependency order: a room uses only those before it.
@@ -49,7 +49,7 @@ const WITHOUT_CASE: [(&str, &str); 4] = [
 const NATIVE: [&str; 6] = ["normal", "uniform", "exponential", "poisson", "binomial", "transformed"];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let checks: [(&str, fn() -> Result<(), String>); 10] = [
+    let checks: [(&str, fn() -> Result<(), String>); 12] = [
         ("files_open_with_a_comment", opening),
         ("files_are_short", length),
         ("rooms_use_only_those_before_them", order),
@@ -60,6 +60,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("no_test_is_ignored_and_nothing_is_left_to_do", left_undone),
         ("examples_have_data_and_objectives", runnable),
         ("the_compiler_names_nothing_of_the_library", names),
+        ("the_page_of_distributions_lists_all", distributions),
+        ("names_of_the_library_are_defined_once", once),
     ];
     checks.into_iter().map(|(name, check)| Trial::test(format!("tidy::{name}"), move || Ok(check()?))).collect()
 }
@@ -292,6 +294,48 @@ fn library_names() -> BTreeSet<String> {
         found.extend(items.map(first_word));
     }
     found
+}
+
+/// No two files of the prelude define the same name, or one that the language has already.
+fn once() -> Result<(), String> {
+    let kinds =
+        ["fn ", "dist ", "strategy ", "biased strategy ", "objective ", "bijector ", "model ", "guide ", "type "];
+    let mut defined: BTreeMap<String, String> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for path in files(&root().join("stdlib"), "ppl") {
+        let file = path.display().to_string();
+        if file.contains("stdlib/nn/") {
+            continue;
+        }
+        for line in read(&path)?.lines() {
+            let Some(name) = kinds.iter().find_map(|k| line.strip_prefix(k)).map(first_word) else { continue };
+            if provi::types::native::is_native(&name) {
+                faults.push(format!("{file}: `{name}` is a function of the language"));
+            }
+            if let Some(other) = defined.insert(name.clone(), file.clone()) {
+                faults.push(format!("{file}: `{name}` is defined in {other} too"));
+            }
+        }
+    }
+    if defined.len() < 150 {
+        faults.push(format!("only {} names were found", defined.len()));
+    }
+    verdict(&faults)
+}
+
+/// `docs/distributions.md` has a row for every distribution.
+fn distributions() -> Result<(), String> {
+    let page = read(&root().join("docs/distributions.md"))?;
+    let mut faults = Vec::new();
+    for path in files(&root().join("stdlib/distributions"), "ppl") {
+        let text = read(&path)?;
+        for name in text.lines().filter_map(|l| l.strip_prefix("dist ")).map(first_word) {
+            if !page.contains(&format!("| `{name}(")) {
+                faults.push(format!("{name}: no row in docs/distributions.md"));
+            }
+        }
+    }
+    verdict(&faults)
 }
 
 fn names() -> Result<(), String> {
