@@ -170,6 +170,10 @@ fn stmt(s: &Stmt, walk: &mut Walk<'_>) {
                     } else {
                         format!("not {}", before.join("; not "))
                     };
+                    let why = match walk.checked.alternatives.get(&s.id) {
+                        Some(other) => format!("{why}; {other} where its joint values are too many"),
+                        None => why,
+                    };
                     (chosen.clone(), why)
                 }
                 (None, None) => return,

@@ -137,6 +137,7 @@ impl Engine<'_> {
         }
         let mut slots = vec![Slot::Free; factor.loops.len()];
         let mut ranges: Vec<(i64, i64)> = Vec::new();
+        let mut rows: Vec<Index> = Vec::new();
         let mut times: Vec<(usize, i64)> = Vec::new();
         let mut along: Option<Option<usize>> = None;
         for (nth, (m, read)) in own.iter().enumerate() {
@@ -157,6 +158,12 @@ impl Engine<'_> {
             }
             for (p, &d) in plates.iter().enumerate() {
                 let range = self.range(factor, read.at[d]).unwrap_or((0, 0));
+                if nth == 0 {
+                    rows.push(read.at[d]);
+                } else if rows[p] != read.at[d] {
+                    // Two loops over the same range are two rows as well.
+                    return Err(fail("a term reads a chain in two rows of its plate"));
+                }
                 match read.at[d] {
                     Index::Const(_) => {}
                     Index::Loop { number, offset } => {
@@ -170,8 +177,6 @@ impl Engine<'_> {
                 }
                 if nth == 0 {
                     ranges.push(range);
-                } else if ranges[p] != range {
-                    return Err(fail("a term reads a chain in two rows of its plate"));
                 }
             }
         }
@@ -206,6 +211,8 @@ impl Engine<'_> {
             .filter(|&k| self.factors[k].reads.iter().any(|r| units.contains(&self.unit_of(r))))
             .collect();
         let mut attached = Vec::new();
+        // Which members depend on which at the same time.
+        let mut above: Vec<(usize, usize)> = Vec::new();
         for &k in &used {
             let mut factor = self.factors[k].clone();
             if factor.has_lookup() {
@@ -223,10 +230,13 @@ impl Engine<'_> {
                     if early[0].1 != 0 {
                         return Err(fail("an enumerated site of a chain depends on a later one"));
                     }
+                    let child = early[0].0;
+                    above.extend(early[1..].iter().filter(|e| e.1 == 0 && e.0 != child).map(|e| (child, e.0)));
                     widen(&mut members, &early)?;
                 }
             }
         }
+        let members = parents_first(members, &above)?;
         let first = &members[0];
         let plates: Vec<usize> = self.plates(first).iter().map(|&d| self.shapes[first.unit.0][d]).collect();
         let ranges: Vec<&Vec<(i64, i64)>> = attached.iter().map(|a| &a.ranges).collect();
@@ -499,6 +509,19 @@ impl Engine<'_> {
 
 /// Most earlier times that a chain may depend on.
 const WINDOW: i64 = 20;
+
+/// Members in an order in which `(child, parent)` come parent first.
+fn parents_first(members: Vec<Member>, above: &[(usize, usize)]) -> Pulled<Vec<Member>> {
+    let mut order: Vec<usize> = Vec::new();
+    while order.len() < members.len() {
+        let ready = |k: &usize| !order.contains(k) && above.iter().all(|(c, p)| c != k || order.contains(p));
+        match (0..members.len()).find(ready) {
+            Some(next) => order.push(next),
+            None => return Err(fail("enumerated sites of a chain depend on each other at one time in a circle")),
+        }
+    }
+    Ok(order.into_iter().map(|k| members[k].clone()).collect())
+}
 
 fn widen(members: &mut [Member], early: &[(usize, i64)]) -> Pulled<()> {
     for &(m, by) in early {

@@ -3,7 +3,7 @@
 
 use super::pull::{Element, Env, Interrupt, Pull, Pulled, UNROLL_LIMIT, fail};
 use super::tree;
-use crate::ir::core::{Atom, Collector, Contract, For, Prim, Scalar, Stmt, Var};
+use crate::ir::core::{Atom, Collector, Contract, For, If, Prim, Scalar, Stmt, Var};
 use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 
@@ -141,6 +141,40 @@ impl Pull<'_> {
                 Ok(plain(self, whole))
             }
         }
+    }
+
+    /// What both branches of a condition read is evaluated before them, in the scope where it stands: an `if` after the
+    /// other over a running value would else be followed once more in each branch, 2^n times in all.
+    pub(super) fn read_by_branches(&mut self, i: &If, position: usize, env: &Env) -> Pulled<()> {
+        let condition = self.atom(i.condition, env)?;
+        if matches!(condition, Atom::Bool(_)) {
+            return Ok(());
+        }
+        let mut known = HashMap::new();
+        let mut needed = Vec::new();
+        for block in [&i.then, &i.otherwise] {
+            known.extend(block.stmts.iter().flat_map(|s| s.results().into_iter().map(move |r| (r, s))));
+            needed.extend(block.results.get(position));
+        }
+        let mut seen = HashSet::new();
+        while let Some(atom) = needed.pop() {
+            let Atom::Var(v) = atom else { continue };
+            if !seen.insert(v) {
+                continue;
+            }
+            match known.get(&v) {
+                // Only what is evaluated whichever way inner conditions fall.
+                Some(Stmt::Op { op: Op::Read, args, .. }) => needed.extend(&args[1..]),
+                Some(Stmt::Op { args, .. }) => needed.extend(args),
+                Some(Stmt::If(inner)) => needed.push(inner.condition),
+                Some(_) => {}
+                None if self.tainted.contains(&v) && self.program.ty(v).is_scalar() => {
+                    self.atom(atom, env)?;
+                }
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Least and largest value of an index, if it is a constant or a new loop index plus a constant.

@@ -315,7 +315,7 @@ impl<'a> Engine<'a> {
         let mut kept = Vec::new();
         for mut factor in std::mem::take(&mut self.factors) {
             let looked = |r: &Read| r.variable == variable && matches!(r.at[axis], Index::Lookup(_));
-            if factor.reads.iter().any(looked) {
+            if factor.reads.iter().any(looked) && (!factor.is_term() || self.width(&factor, variable, axis) > WRITTEN) {
                 factor = Rc::new(self.scatter(&factor)?);
             }
             match self.apart(&factor, variable, axis)? {
@@ -336,9 +336,15 @@ impl<'a> Engine<'a> {
         for v in 0..self.links.len() {
             let mut links = Vec::new();
             for link in std::mem::take(&mut self.links[v]) {
-                match self.apart(&link, variable, axis)? {
-                    None => links.push(link),
-                    Some(pieces) => links.extend(pieces),
+                let Some(pieces) = self.apart(&link, variable, axis)? else {
+                    links.push(link);
+                    continue;
+                };
+                let indices = self.pull.defs.indices(self.variables[v].results[0]);
+                for piece in pieces {
+                    // At one iteration an index that was looked up is a constant.
+                    let loops = indices.iter().zip(&piece.loops).map(|(&i, &(low, high))| (i, low, high)).collect();
+                    links.extend(if piece.has_lookup() { self.links_in(v, loops)? } else { vec![piece] });
                 }
             }
             self.links[v] = links;
@@ -346,8 +352,8 @@ impl<'a> Engine<'a> {
         Ok(true)
     }
 
-    /// A factor by single iterations of every loop that reads of `variable` follow along `axis`; `None` if there is none.
-    fn apart(&self, factor: &Factor, variable: usize, axis: usize) -> Pulled<Option<Vec<Factor>>> {
+    /// Loops that reads of `variable` follow along `axis`.
+    fn loops_along(&self, factor: &Factor, variable: usize, axis: usize) -> BTreeSet<usize> {
         let mut loops = BTreeSet::new();
         for read in factor.reads.iter().filter(|r| r.variable == variable) {
             match read.at[axis] {
@@ -355,9 +361,21 @@ impl<'a> Engine<'a> {
                 Index::Loop { number, .. } => {
                     loops.insert(number);
                 }
-                Index::Lookup(_) => return Err(fail("an element is looked up in a site that must be written out")),
+                Index::Lookup(k) => loops.extend(factor.follows.get(k).into_iter().flatten()),
             }
         }
+        loops
+    }
+
+    /// Number of pieces that [`Engine::apart`] would make.
+    fn width(&self, factor: &Factor, variable: usize, axis: usize) -> usize {
+        let loops = self.loops_along(factor, variable, axis);
+        loops.iter().map(|&k| factor.loops[k].1 - factor.loops[k].0).fold(1, usize::saturating_mul)
+    }
+
+    /// A factor by single iterations of every loop that reads of `variable` follow along `axis`; `None` if there is none.
+    fn apart(&self, factor: &Factor, variable: usize, axis: usize) -> Pulled<Option<Vec<Factor>>> {
+        let loops = self.loops_along(factor, variable, axis);
         if loops.is_empty() {
             return Ok(None);
         }

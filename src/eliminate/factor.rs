@@ -3,11 +3,11 @@
 //! that an earlier elimination made.
 
 use super::engine::Engine;
-use super::pull::{Element, Env, Interrupt, Pulled, Scope, Task, fail};
+use super::pull::{Element, Env, Interrupt, Loops, Pulled, Scope, Task, fail};
 use super::variable::int;
 use crate::ir::core::{Atom, Stmt, Type, Var};
 use crate::ir::op::Op;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -47,6 +47,8 @@ pub(super) struct Factor {
     pub reads: Vec<Read>,
     /// For a table: arrays of indices by loop, as the table's first axes. For terms: found by evaluation.
     pub lookups: Vec<Option<Atom>>,
+    /// By lookup: the loops that its index follows.
+    pub follows: Vec<BTreeSet<usize>>,
     /// Whether the value depends on each loop other than through its elements.
     pub by_loop: Vec<bool>,
     pub source: Source,
@@ -92,7 +94,8 @@ impl Factor {
 /// What an evaluation with placeholders found.
 pub(super) struct Found {
     pub reads: Vec<Read>,
-    pub lookups: usize,
+    /// By lookup: the loops that its index follows.
+    pub follows: Vec<BTreeSet<usize>>,
     pub by_loop: Vec<bool>,
 }
 
@@ -140,7 +143,11 @@ impl Engine<'_> {
             reads.push(Read { variable: element.site, at });
         }
         let by_loop = indices.iter().map(|&v| depends(&scope, v, &values)).collect();
-        Ok(Found { reads, lookups: lookups.len(), by_loop })
+        let follows = lookups
+            .iter()
+            .map(|&a| (0..indices.len()).filter(|&k| depends(&scope, indices[k], &[a])).collect())
+            .collect();
+        Ok(Found { reads, follows, by_loop })
     }
 
     /// The factors of a place: one per set of elements that its terms read.
@@ -151,7 +158,7 @@ impl Engine<'_> {
             let found = self.find_reads(&task.loops, &mut |e, env| Ok(vec![e.terms_value(&single, env)?]))?;
             let set: HashSet<Read> = found.reads.iter().cloned().collect();
             // Lookups are numbered by term: terms with one are kept apart.
-            match groups.iter_mut().find(|g| g.0 == set && found.lookups == 0) {
+            match groups.iter_mut().find(|g| g.0 == set && found.follows.is_empty()) {
                 Some(group) => group.1.push(term),
                 None => groups.push((set, vec![term])),
             }
@@ -163,7 +170,8 @@ impl Engine<'_> {
             factors.push(Factor {
                 loops: task.loops.iter().map(|&(_, low, high)| (low, high)).collect(),
                 reads: found.reads,
-                lookups: vec![None; found.lookups],
+                lookups: vec![None; found.follows.len()],
+                follows: found.follows,
                 by_loop: found.by_loop,
                 source: Source::Terms(own),
             });
@@ -189,8 +197,12 @@ impl Engine<'_> {
     pub(super) fn links_of(&mut self, variable: usize) -> Pulled<Vec<Factor>> {
         let shape = self.shapes[variable].clone();
         let indices = self.pull.defs.indices(self.variables[variable].results[0]);
-        let all: Vec<(Var, usize, usize)> = indices.iter().zip(&shape).map(|(&v, &n)| (v, 0, n)).collect();
-        let mut pieces = vec![all];
+        self.links_in(variable, indices.iter().zip(&shape).map(|(&v, &n)| (v, 0, n)).collect())
+    }
+
+    /// The same in a part of its loops.
+    pub(super) fn links_in(&mut self, variable: usize, piece: Loops) -> Pulled<Vec<Factor>> {
+        let mut pieces = vec![piece];
         let mut links = Vec::new();
         while let Some(piece) = pieces.pop() {
             let found = self.find_reads(&piece, &mut |e, env| e.link_atoms(variable, env));
@@ -213,7 +225,8 @@ impl Engine<'_> {
             links.push(Factor {
                 loops: piece.iter().map(|&(_, low, high)| (low, high)).collect(),
                 reads,
-                lookups: vec![None; found.lookups],
+                lookups: vec![None; found.follows.len()],
+                follows: found.follows,
                 by_loop: found.by_loop,
                 source: Source::Link(variable),
             });

@@ -194,7 +194,14 @@ impl Engine<'_> {
             for (reads, table) in parts {
                 let reads = reads.iter().map(|e| self.as_read(e, &[], &[])).collect::<Pulled<Vec<_>>>()?;
                 let source = Source::Table { table, low: Vec::new() };
-                factors.push(Factor { loops: Vec::new(), reads, lookups: Vec::new(), by_loop: Vec::new(), source });
+                factors.push(Factor {
+                    loops: Vec::new(),
+                    reads,
+                    lookups: Vec::new(),
+                    follows: Vec::new(),
+                    by_loop: Vec::new(),
+                    source,
+                });
             }
             return Ok(factors);
         }
@@ -218,7 +225,7 @@ impl Engine<'_> {
             }
             let reads = reads.iter().map(|e| self.as_read(e, &indices, &place.lows)).collect::<Pulled<Vec<_>>>()?;
             let source = Source::Table { table: result.into(), low };
-            factors.push(Factor { loops, reads, lookups: Vec::new(), by_loop, source });
+            factors.push(Factor { loops, reads, lookups: Vec::new(), follows: Vec::new(), by_loop, source });
         }
         let body = Block { stmts: scope.stmts, results: values };
         self.pull.push(Stmt::For(For { results, indices, body, collectors, strip: None }));
@@ -405,6 +412,7 @@ impl Engine<'_> {
             loops,
             reads,
             lookups: results[1..].iter().map(|&a| Some(a)).collect(),
+            follows: vec![(0..extents.len()).collect(); results.len() - 1],
             source: Source::Table { table: results[0], low: place.lows.clone() },
         })
     }
@@ -499,6 +507,7 @@ impl Engine<'_> {
             loops,
             reads,
             lookups: Vec::new(),
+            follows: Vec::new(),
             source: Source::Table { table: table.into(), low },
         })
     }

@@ -406,7 +406,10 @@ impl<'a> Pull<'a> {
             }
             Stmt::Sample(s) if self.is_redrawn(var) => self.redrawn(s, position, env),
             Stmt::Sample(_) => self.exported(var, &[], env),
-            Stmt::If(i) => self.branch(i, env, |p, env, block| p.atom(block.results[position], env)),
+            Stmt::If(i) => {
+                self.read_by_branches(i, position, env)?;
+                self.branch(i, env, |p, env, block| p.atom(block.results[position], env))
+            }
             Stmt::For(f) => {
                 if !self.tainted.contains(&var) {
                     return self.copy_whole(&stmt, position, env);

@@ -180,7 +180,7 @@ impl Maker {
 
     /// One part of a program: what it samples is added to `values` (scalars) or `arrays`.
     fn part(&mut self, b: &mut Builder<'_>, values: &mut Vec<Atom>, arrays: &mut Vec<Sampled>) {
-        match self.random.below(9) {
+        match self.random.below(13) {
             0 => {
                 let parents = self.some(values, 2);
                 let k = self.support();
@@ -247,9 +247,12 @@ impl Maker {
                 });
                 arrays.push(Sampled { atom: out[1], dims: vec![t] });
             }
-            5 => {
+            5 | 9 | 10 => {
                 // A site under a condition on another.
-                let Some(&z) = values.last() else { return };
+                let z = match values.last() {
+                    Some(&z) => z,
+                    None => self.site(b, 2, &[], &[]),
+                };
                 let one = b.op(Op::IEq, &[z, Atom::Int(1)]);
                 let (place, state, form) = (self.supports.len(), self.state, self.form);
                 let x = b.if_(
@@ -283,10 +286,16 @@ impl Maker {
                 let ty = Type::array(Scalar::Int, [rows]);
                 let g = b.array(Prim::Const { data: Arc::from(data), ty: ty.clone() }, &[], ty);
                 let more = self.some(&values.clone(), 1);
+                let two = self.random.chance(50);
                 b.for_(&[rows], Vec::new(), |b, j| {
                     let at = b.read(g, &[j[0]]);
                     let x = b.read(z.atom, &[at]);
                     let mut read = vec![x];
+                    if two {
+                        // Another one, or the same.
+                        let other = b.op(Op::IMod, &[j[0], Atom::Int(n as i64)]);
+                        read.push(b.read(z.atom, &[other]));
+                    }
                     read.extend(&more);
                     self.term(b, &read, j);
                     Vec::new()
@@ -319,6 +328,26 @@ impl Maker {
                     self.term(b, &[u, v], i);
                     Vec::new()
                 });
+            }
+            11 => {
+                // Rows that a loop carries, each reading its own past or another's.
+                let (t, n) = (2 + self.random.below(2), 2);
+                let crossed = self.random.chance(50);
+                let start = b.for_(&[n], vec![Collector::Collect], |_, i| vec![i[0]])[0];
+                let out = b.loop_(t, &[start], vec![Collector::Collect], false, |b, s, c| {
+                    let row = b.for_(&[n], vec![Collector::Collect], |b, j| {
+                        let mut parents = vec![b.read(c[0], j)];
+                        if crossed {
+                            let other = b.op(Op::ISub, &[Atom::Int(1), j[0]]);
+                            parents.push(b.read(c[0], &[other]));
+                        }
+                        let x = self.site(b, 2, &parents, &[(s, t), (j[0], n)]);
+                        self.term(b, &[x], &[s, j[0]]);
+                        vec![x]
+                    })[0];
+                    vec![row, row]
+                });
+                arrays.push(Sampled { atom: out[1], dims: vec![t, n] });
             }
             _ => {
                 let read = self.some(&values.clone(), 3);
@@ -505,5 +534,5 @@ fn generated_programs_equal_complete_enumeration() {
             }
         }
     }
-    assert!(compared > 180 && refused * 20 < compared && branches > 4, "{compared}, {refused}, {branches}");
+    assert!(compared > 180 && refused * 20 < compared && branches > 30, "{compared}, {refused}, {branches}");
 }

@@ -75,8 +75,33 @@ pub fn derive(program: Program, sites: &mut dyn Sites) -> Result<Program, Vec<Di
 }
 
 impl Deriver<'_> {
-    /// Eliminates the sites of a region whose objective is the sum of its terms.
-    fn region(&mut self, mut stmts: Vec<Stmt>) -> Result<Vec<Stmt>, Diagnostic> {
+    /// Eliminates the sites of a region whose objective is the sum of its terms. Where the joint values of sites would be too
+    /// many, one that was not told its strategy gets another one.
+    fn region(&mut self, stmts: Vec<Stmt>) -> Result<Vec<Stmt>, Diagnostic> {
+        loop {
+            let remembered = self.remembered.len();
+            match self.eliminated(stmts.clone()) {
+                Err(d) if d.code == "E0314" && self.choose_others(&stmts, &d) => self.remembered.truncate(remembered),
+                done => return done,
+            }
+        }
+    }
+
+    /// The first of the sites that an error names which another strategy serves gets that one.
+    fn choose_others(&mut self, stmts: &[Stmt], error: &Diagnostic) -> bool {
+        let mut entries = Vec::new();
+        tree::each_sample(stmts, &mut |s| entries.push(s.entry));
+        for named in error.primary.iter().chain(&error.secondary) {
+            let here: Vec<u32> =
+                entries.iter().copied().filter(|&e| self.sites.describe(e).span == named.span).collect();
+            if here.into_iter().fold(false, |any, e| self.sites.instead(e) || any) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn eliminated(&mut self, mut stmts: Vec<Stmt>) -> Result<Vec<Stmt>, Diagnostic> {
         self.closed(&mut stmts)?;
         let sites = self.evaluate_strategies(&stmts)?;
         if sites.is_empty() {

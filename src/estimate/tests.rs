@@ -87,6 +87,10 @@ impl Sites for Flips {
         })
     }
 
+    fn instead(&mut self, _: u32) -> bool {
+        false
+    }
+
     fn plain_draw(&mut self, program: &mut Program, sample: &Sample) -> Result<(Vec<Stmt>, Vec<Atom>), Diagnostic> {
         let mut b = Builder::new(program);
         let x = Flips::draw(&mut b, sample);

@@ -67,6 +67,8 @@ pub(super) struct StrategyCall<'a> {
     pub args: Vec<Argument<'a>>,
     pub module: ModuleId,
     pub span: Span,
+    /// What takes its place where it would take too many joint values.
+    pub otherwise: Option<&'a str>,
 }
 
 impl<'a> StrategyCall<'a> {

@@ -3,15 +3,14 @@
 
 use super::generative::{Site, StrategyCall, leaf_types};
 use super::machine::{Machine, R, UNKNOWN, refuse};
-use super::strategy::SiteEntry;
+use super::strategy::{Choice, SiteEntry};
 use super::types::{TypeValue, shape_of};
 use super::value::{Dist, Env, Strategy, Value};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
 use crate::ir::core::{Atom, Block as CoreBlock, Collector, Sample, Scalar, Stmt as CoreStmt, Type, Var};
 use crate::ir::op::Op;
-use crate::specialize::sites::SiteDescription;
-use crate::syntax::tree::{Address, ContinuationKind, Expr, ExprKind, ItemKind, NodeId, Stmt};
+use crate::syntax::tree::{Address, ContinuationKind, DistItem, Expr, ExprKind, ItemKind, NodeId, Stmt};
 use std::rc::Rc;
 
 impl<'a> Machine<'a> {
@@ -25,12 +24,18 @@ impl<'a> Machine<'a> {
         let checked = self.checked;
         let module = env.module;
         let Some(by) = by else {
-            return Ok(checked.strategies.get(&id).map(|name| StrategyCall { name, args: Vec::new(), module, span }));
+            let otherwise = checked.alternatives.get(&id).map(String::as_str);
+            let call = |name| StrategyCall { name, args: Vec::new(), module, span, otherwise };
+            return Ok(checked.strategies.get(&id).map(|name| call(name.as_str())));
         };
         match &by.kind {
-            ExprKind::Name(name) => Ok(Some(StrategyCall { name, args: Vec::new(), module, span: by.span })),
+            ExprKind::Name(name) => {
+                Ok(Some(StrategyCall { name, args: Vec::new(), module, span: by.span, otherwise: None }))
+            }
             ExprKind::Path(segments) => match segments.last() {
-                Some(n) => Ok(Some(StrategyCall { name: &n.text, args: Vec::new(), module, span: by.span })),
+                Some(n) => {
+                    Ok(Some(StrategyCall { name: &n.text, args: Vec::new(), module, span: by.span, otherwise: None }))
+                }
                 None => refuse(by.span, "a strategy's name is needed"),
             },
             ExprKind::Call { callee, args } => {
@@ -40,7 +45,7 @@ impl<'a> Machine<'a> {
                     _ => return refuse(by.span, "a strategy's name is needed"),
                 };
                 let args = self.args(args, env)?;
-                Ok(Some(StrategyCall { name, args, module, span: by.span }))
+                Ok(Some(StrategyCall { name, args, module, span: by.span, otherwise: None }))
             }
             _ => refuse(by.span, "a strategy's name is needed"),
         }
@@ -186,20 +191,19 @@ impl<'a> Machine<'a> {
             self.set_fact(var.into(), super::machine::Fact { random: true, ..UNKNOWN });
             results.push(var);
         }
-        let own =
-            self.dist_item(dist.item).is_some_and(|d| d.strategies.iter().any(|o| std::ptr::eq(o, strategy.item)));
+        let mut choices = vec![self.choice(dist, call.name, strategy)];
+        if let Some(name) = call.otherwise {
+            let next = self.resolve_strategy(dist, &StrategyCall { name, otherwise: None, ..call.clone() })?;
+            choices.push(self.choice(dist, name, next));
+        }
         self.sites.push(SiteEntry {
             dist: dist.clone(),
-            strategy,
-            own,
+            choices,
             types,
             vars: vars.clone(),
             kept: self.memory_loops(&site.indices),
-            description: SiteDescription {
-                address: site.address.clone(),
-                strategy: call.name.to_owned(),
-                span: site.span,
-            },
+            address: site.address.clone(),
+            span: site.span,
         });
         let args = vars.iter().map(|&v| v.into()).collect();
         let index = self.loops.clone();
@@ -209,6 +213,11 @@ impl<'a> Machine<'a> {
         self.learn_type(&value, &event);
         debug_assert!(shape_of(&value).len() == event.rank() || !matches!(event, TypeValue::Leaf(_)));
         Ok(value)
+    }
+
+    fn choice(&self, dist: &Rc<Dist<'a>>, name: &str, strategy: Strategy<'a>) -> Choice<'a> {
+        let own = |d: &DistItem| d.strategies.iter().any(|o| std::ptr::eq(o, strategy.item));
+        Choice { name: name.to_owned(), own: self.dist_item(dist.item).is_some_and(own), strategy }
     }
 
     pub(super) fn on_hull(&mut self, v: &Value<'a>) -> R<Value<'a>> {

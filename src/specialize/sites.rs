@@ -49,6 +49,8 @@ pub trait Sites {
     /// A plain draw of the site's distribution: statements and one atom per result. Same counters as `strategy` uses
     /// for its own draw of the distribution, so that value-only branches couple with the base run.
     fn plain_draw(&mut self, program: &mut Program, sample: &Sample) -> Result<(Vec<Stmt>, Vec<Atom>), Diagnostic>;
+    /// Where another strategy serves the site as well, it takes the place of the present one. False if there is none.
+    fn instead(&mut self, entry: u32) -> bool;
     /// Types of the sample's results.
     fn result_types(&self, entry: u32) -> Vec<Type>;
     /// For messages: the address as written (`z[i]`), the strategy's name, the span of the sample statement.

@@ -23,17 +23,33 @@ pub(super) struct CallRecord {
     pub static_args: bool,
 }
 
-/// A site: its distribution and strategy, and the variables they mention (the sample's operands).
-pub(super) struct SiteEntry<'a> {
-    pub dist: Rc<Dist<'a>>,
+/// A strategy that serves a site.
+#[derive(Clone)]
+pub(super) struct Choice<'a> {
+    pub name: String,
     pub strategy: Strategy<'a>,
     /// The strategy is one of the distribution's own.
     pub own: bool,
+}
+
+/// A site: its distribution and strategy, and the variables they mention (the sample's operands).
+pub(super) struct SiteEntry<'a> {
+    pub dist: Rc<Dist<'a>>,
+    /// The first one stands; the others take its place if it takes too many joint values.
+    pub choices: Vec<Choice<'a>>,
     pub types: Vec<Type>,
     pub vars: Vec<Var>,
     /// Loops around the sample that tell its memories apart: those of its address, but for plates.
     pub kept: Vec<usize>,
-    pub description: SiteDescription,
+    pub address: String,
+    pub span: Span,
+}
+
+impl SiteEntry<'_> {
+    fn description(&self) -> SiteDescription {
+        let strategy = self.choices.first().map(|c| c.name.clone()).unwrap_or_default();
+        SiteDescription { address: self.address.clone(), strategy, span: self.span }
+    }
 }
 
 /// The site whose strategy is being evaluated.
@@ -288,14 +304,16 @@ impl<'a> Machine<'a> {
 
     fn evaluate_strategy(&mut self, entry: usize, map: &Substitution) -> R<StrategyForm> {
         let site = &self.sites[entry];
-        let span = site.description.span;
-        let (types, own, kept) = (site.types.clone(), site.own, site.kept.clone());
-        let address = site.description.address.clone();
+        let span = site.span;
+        let Some(Choice { strategy, own, .. }) = site.choices.first().cloned() else {
+            return Err(Diagnostic::bare("E0390", "a site without a strategy").into());
+        };
+        let (types, kept, address) = (site.types.clone(), site.kept.clone(), site.address.clone());
         let mut subst = |a: Atom| crate::ir::walk::subst(map, a);
         let dist = Rc::new(site.dist.map_atoms(&mut subst));
         let args: Vec<(&'a str, Value<'a>)> =
-            site.strategy.args.iter().map(|(n, v)| (*n, v.map_atoms(&mut subst))).collect();
-        let (item, module) = (site.strategy.item, site.strategy.module);
+            strategy.args.iter().map(|(n, v)| (*n, v.map_atoms(&mut subst))).collect();
+        let (item, module) = (strategy.item, strategy.module);
         let mut env = if own { self.dist_env(&dist) } else { env_of(module, &[], &[]) };
         for (n, v) in &args {
             env.bind(n, v.clone());
@@ -356,7 +374,7 @@ impl<'a> Machine<'a> {
 
     fn evaluate_draw(&mut self, entry: usize, map: &Substitution) -> R<(Vec<Stmt>, Vec<Atom>)> {
         let site = &self.sites[entry];
-        let span = site.description.span;
+        let span = site.span;
         let dist = Rc::new(site.dist.map_atoms(&mut |a| crate::ir::walk::subst(map, a)));
         let value = self.draw(&dist, span)?;
         let atoms = self.leaves(&value, span)?;
@@ -376,7 +394,7 @@ impl<'a> SiteTable<'a> {
         let Some(site) = self.machine.sites.get(entry) else {
             return Err(Diagnostic::bare("E0390", "a sample without a site"));
         };
-        let description = site.description.clone();
+        let description = site.description();
         let map: Substitution = site.vars.iter().copied().zip(sample.args.iter().copied()).collect();
         let m = &mut self.machine;
         std::mem::swap(&mut m.program, program);
@@ -415,6 +433,16 @@ impl Sites for SiteTable<'_> {
         Ok(form)
     }
 
+    fn instead(&mut self, entry: u32) -> bool {
+        match self.machine.sites.get_mut(entry as usize) {
+            Some(site) if site.choices.len() > 1 => {
+                site.choices.remove(0);
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn plain_draw(&mut self, program: &mut Program, sample: &Sample) -> Result<(Vec<Stmt>, Vec<Atom>), Diagnostic> {
         let (mut stmts, atoms) = self.at_site(program, sample, |m, entry, map| m.evaluate_draw(entry, map))?;
         self.prepend_prologue(&mut stmts);
@@ -427,7 +455,7 @@ impl Sites for SiteTable<'_> {
 
     fn describe(&self, entry: u32) -> SiteDescription {
         match self.machine.sites.get(entry as usize) {
-            Some(s) => s.description.clone(),
+            Some(s) => s.description(),
             None => SiteDescription { address: String::new(), strategy: String::new(), span: Span::default() },
         }
     }

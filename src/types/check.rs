@@ -82,6 +82,7 @@ impl Checker {
             self.obligations.clear();
             self.bound_tests.clear();
             self.strategies.clear();
+            self.alternatives.clear();
             self.biased.clear();
             self.globals.clear();
             self.check_items();
@@ -107,6 +108,7 @@ impl Checker {
             items: self.loaded.items.clone(),
             main: self.loaded.main,
             strategies: self.strategies.clone(),
+            alternatives: self.alternatives.clone(),
             reasons: self.reasons.clone(),
             derived_guides: derived,
             substitutes,

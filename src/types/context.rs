@@ -173,6 +173,8 @@ pub struct Checker {
     pub globals: HashMap<ItemId, Val>,
     /// Strategy of each sample statement without `by`.
     pub strategies: HashMap<NodeId, String>,
+    /// What would serve such a statement if the chosen strategy takes too much.
+    pub alternatives: HashMap<NodeId, String>,
     /// Why each preferred strategy before the chosen one was not possible, by statement: (strategy, reason).
     pub reasons: HashMap<NodeId, Vec<(String, String)>>,
     /// The first error of what was tried quietly.
@@ -235,6 +237,7 @@ impl Checker {
             ranges: HashMap::new(),
             globals: HashMap::new(),
             strategies: HashMap::new(),
+            alternatives: HashMap::new(),
             reasons: HashMap::new(),
             muted_first: None,
             rejected: HashMap::new(),

@@ -108,6 +108,8 @@ pub struct Checked {
     /// Strategy (by name, as seen from the site's module or its distribution) of each sample statement without `by`,
     /// by the statement's id. A statement that is missing here is never simulated.
     pub strategies: HashMap<NodeId, String>,
+    /// The strategy that takes its place where it would take too many joint values.
+    pub alternatives: HashMap<NodeId, String>,
     /// Why each preferred strategy before the chosen one was not possible at such a statement: (strategy, reason).
     pub reasons: HashMap<NodeId, Vec<(String, String)>>,
     pub derived_guides: Vec<DerivedGuide>,

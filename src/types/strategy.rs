@@ -92,6 +92,9 @@ impl Checker {
                     self.rejected.insert(stmt.id, number);
                 }
                 self.strategies.insert(stmt.id, candidate.clone());
+                if found.strategy.kind == ContinuationKind::Free {
+                    self.alternative(d, stmt, name, env, &candidates[number + 1..]);
+                }
                 return self.apply_strategy(&found, d, Vec::new(), stmt.span, stmt, name, true);
             }
             if from > 0 {
@@ -114,6 +117,25 @@ impl Checker {
                 .fix("write the strategy, `by …`, to see why it does not apply"),
         );
         Kind::default()
+    }
+
+    /// Notes the first of `candidates` that would do as well at a site whose value has no derivative, should the one chosen
+    /// turn out too costly once sizes are known. No use of the value can tell such strategies apart.
+    fn alternative(&mut self, d: &Rc<DistVal>, stmt: &Stmt, name: &str, env: &Env, candidates: &[String]) {
+        self.alternatives.remove(&stmt.id);
+        for candidate in candidates {
+            let Some(found) = self.find_strategy(candidate, d, env.module) else { continue };
+            if found.strategy.kind != ContinuationKind::Free {
+                continue;
+            }
+            let before = self.muted_first.take();
+            let (_, errors) = self.quietly(|c| c.apply_strategy(&found, d, Vec::new(), stmt.span, stmt, name, true));
+            self.muted_first = before;
+            if errors == 0 {
+                self.alternatives.insert(stmt.id, candidate.clone());
+                return;
+            }
+        }
     }
 
     /// Notes why a preferred strategy does not serve a site.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let checks: [(&str, fn() -> Result<(), String>); 11] = [
+    let checks: [(&str, fn() -> Result<(), String>); 12] = [
         ("what_is_inspected_is_reported_and_changes_nothing", inspected),
         ("a_fit_is_the_same_for_any_number_of_threads", threads),
         ("exit_statuses", statuses),

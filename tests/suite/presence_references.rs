@@ -40,7 +40,7 @@ pub(crate) fn cases() -> Vec<Case> {
             reference: optional_array,
             exact: &["by_enum"],
             tolerance: 1e-10,
-            unbiased: &[("by_mvd", 0.15), ("by_reinforce", 0.2), ("mvd_enum", 0.15)],
+            unbiased: &[("by_mvd", 0.15), ("by_reinforce", 0.2), ("mvd_enum", 0.15), ("enum_reinforce", 0.2)],
             mutants: &[],
         },
         Case {
@@ -128,7 +128,7 @@ pub(crate) fn cases() -> Vec<Case> {
             objective: "elbo(run(), GUIDE())",
             at: vec![scalar("c", 0.6), scalar("d", -0.05)],
             reference: run_length,
-            exact: &[],
+            exact: &["by_enum"],
             tolerance: 1e-10,
             unbiased: &[("by_mvd", 0.5), ("by_reinforce", 1.0)],
             mutants: &[],

@@ -239,7 +239,7 @@ fn protocol(name: &str, best: f64) -> Result<(), String> {
     let mut total = 0.0;
     for seed in 1..=seeds {
         let options = FitOptions::new(seed, Backend::Machine { threads: 1 });
-        let options = FitOptions { max_steps: Some(5000), draws: 20_000, ..options };
+        let options = FitOptions { max_steps: Some(5000), draws: Some(20_000), ..options };
         let outcome = run(&session, &options, &mut Silent).map_err(|r| said(&r))?.outcome;
         if outcome.steps != 5000 {
             return Err(format!("{} steps", outcome.steps));
