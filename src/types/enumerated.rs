@@ -3,7 +3,7 @@
 
 use super::context::{Checker, How};
 use super::generative::{Entry, Outcome};
-use super::particles::trace;
+use super::particles::{present_as, trace};
 use super::value::{Base, GenVal, Val};
 use crate::base::source::Span;
 use crate::diagnostic::Diagnostic;
@@ -44,7 +44,7 @@ impl Checker {
             How::Density(values) => {
                 let given = values.restricted(&is_kept);
                 let scored = self.run_gen(of, How::Density(given))?;
-                Outcome { entries: kept, ..scored }
+                Outcome { entries: present_as(kept, &scored.entries), ..scored }
             }
         };
         outcome.result = Val::Record(trace(&outcome.entries, None));
@@ -73,7 +73,7 @@ impl Checker {
             How::Type => types,
             How::Density(values) => {
                 let scored = self.run_gen(of, How::Density(values))?;
-                Outcome { entries: types.entries, ..scored }
+                Outcome { entries: present_as(types.entries, &scored.entries), ..scored }
             }
             How::Simulate | How::Draw => {
                 let place = self.user_span(span);

@@ -185,7 +185,8 @@ impl Checker {
                 let proposal = self.proposal(scheme.by, Some(&given), scheme.g.frozen)?;
                 let mut outcome = Outcome { entries: kept, ..types };
                 outcome.run.density = Kind::default();
-                self.fresh_particles(scheme, &proposal, &given, &mut kinds, &mut point)?;
+                let scored = self.fresh_particles(scheme, &proposal, &given, &mut kinds, &mut point)?;
+                outcome.entries = present_as(outcome.entries, &scored);
                 outcome
             }
         };
@@ -196,7 +197,7 @@ impl Checker {
         Some(outcome)
     }
 
-    /// Particles that the proposal samples, and the function's density at them.
+    /// Particles that the proposal samples, and the function's density at them: its addresses as it scores them.
     fn fresh_particles(
         &mut self,
         scheme: &Scheme<'_>,
@@ -204,7 +205,7 @@ impl Checker {
         given: &Record,
         kinds: &mut Kind,
         point: &mut Option<(Span, String)>,
-    ) -> Option<()> {
+    ) -> Option<Vec<Entry>> {
         let sampled = self.run_gen(proposal, How::Simulate)?;
         self.must_simulate(&sampled, scheme.by.proposal_span, "the proposal");
         let values = trace(&sampled.entries, None);
@@ -214,7 +215,7 @@ impl Checker {
         kinds.join(&sampled.run.density);
         kinds.join(&scored.run.density);
         *point = point.take().or(sampled.run.point).or(scored.run.point);
-        Some(())
+        Some(scored.entries)
     }
 
     /// A proposal must have the addresses of what it proposes for, on the same supports.
@@ -337,7 +338,7 @@ impl Checker {
                 }
                 outcome.run.density.join(&kinds);
                 outcome.run.point = outcome.run.point.or(point);
-                outcome.entries = types.entries;
+                outcome.entries = present_as(types.entries, &outcome.entries);
                 outcome
             }
         };
@@ -422,6 +423,12 @@ impl Scheme<'_> {
     fn of_name(&self) -> &'static str {
         if self.name == "marginal" { "what is marginalised" } else { "the target" }
     }
+}
+
+/// Addresses, present as where they were scored at a trace: conditions are then by the trace's names.
+pub fn present_as(entries: Vec<Entry>, scored: &[Entry]) -> Vec<Entry> {
+    let presence = |e: &Entry| scored.iter().find(|s| s.path == e.path).unwrap_or(e).presence.clone();
+    entries.into_iter().map(|e| Entry { presence: presence(&e), ..e }).collect()
 }
 
 /// The values of a run's addresses.
