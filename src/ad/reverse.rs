@@ -288,7 +288,7 @@ impl Reverse {
             return Ok(());
         }
         let firsts = self.first_extremes(b, f, &seeds);
-        let mut map = Substitution::new();
+        let mut map = Substitution::default();
         let Stmt::For(copy) = copy_stmt(b.program, &Stmt::For(f.clone()), &mut map) else { return Ok(()) };
         self.inherit(&map);
         let mut inner = Builder::new(b.program);
@@ -333,7 +333,7 @@ impl Reverse {
         if wanted.is_empty() {
             return firsts;
         }
-        let mut map = Substitution::new();
+        let mut map = Substitution::default();
         let Stmt::For(copy) = copy_stmt(b.program, &Stmt::For(f.clone()), &mut map) else { return firsts };
         let mut inner = Builder::new(b.program);
         inner.stmts = without_checks(&copy.body.stmts);
@@ -367,7 +367,7 @@ impl Reverse {
         let mut index_slots: Vec<(usize, usize, usize, Atom)> = Vec::new();
         let mut blocks = Vec::new();
         for (side, block) in [&i.then, &i.otherwise].into_iter().enumerate() {
-            let mut map = Substitution::new();
+            let mut map = Substitution::default();
             let copy = copy_block(b.program, block, &mut map);
             self.inherit(&map);
             let mut inner = Builder::new(b.program);

@@ -65,7 +65,7 @@ impl Reverse {
         }
         let mut inner = Builder::new(b.program);
         let index: Atom = new_index.into();
-        let mut start_map = Substitution::new();
+        let mut start_map = Substitution::default();
         start_map.insert(l.index, index);
         for (k, &(v, _)) in l.carried.iter().enumerate() {
             let value = slice(&mut inner, stored.states[k], &[index]);

@@ -16,6 +16,10 @@ use crate::ir::op::Op;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+/// No elimination makes more statements than this, those of trials included.
+const EMITTED: usize = 3_000_000;
+/// No more than this are kept of it.
+const KEPT: usize = 100_000;
 /// Folds with more iterations than this are not unrolled.
 pub(super) const UNROLL_LIMIT: usize = 64;
 /// How far a carried value is followed back.
@@ -111,6 +115,8 @@ pub(crate) struct Pull<'a> {
     pub fresh: Fresh,
     /// What was read from arrays made elsewhere although it varies with the calls.
     pub conflicts: HashSet<Var>,
+    /// Statements made so far.
+    pub(super) emitted: usize,
 }
 
 impl<'a> Pull<'a> {
@@ -140,6 +146,7 @@ impl<'a> Pull<'a> {
             shots: Vec::new(),
             fresh: Fresh::default(),
             conflicts: HashSet::new(),
+            emitted: 0,
         }
     }
 
@@ -218,6 +225,7 @@ impl<'a> Pull<'a> {
     }
 
     pub(crate) fn push(&mut self, stmt: Stmt) {
+        self.emitted += 1;
         if let Some(scope) = self.scopes.last_mut() {
             scope.stmts.push(stmt);
         }
@@ -274,6 +282,7 @@ impl<'a> Pull<'a> {
         let mut builder = Builder::new(self.program);
         let result = builder.op(op, args);
         let mut stmts = builder.stmts;
+        self.emitted += stmts.len();
         if let Some(v) = result.var() {
             self.operations.insert(v, key.clone());
         }
@@ -353,6 +362,9 @@ impl<'a> Pull<'a> {
     }
 
     pub(super) fn define(&mut self, var: Var, env: &Env) -> Pulled<Atom> {
+        if self.emitted > EMITTED {
+            return Err(too_long());
+        }
         if let Some(&(site, position)) = self.site_of.get(&var) {
             return self.element(var, site, position, env);
         }
@@ -592,6 +604,22 @@ pub(super) fn too_many(elements: usize) -> Interrupt {
             .fix(
                 "use a one-shot strategy (`by reinforce`), or rewrite the term as a sum of terms that read few of them",
             ),
+    ))
+}
+
+/// Refuses what would take minutes and much memory to compile.
+pub(super) fn of_bearable_size(stmts: Vec<Stmt>) -> Pulled<Vec<Stmt>> {
+    fn count(stmts: &[Stmt]) -> usize {
+        stmts.iter().map(|s| 1 + s.regions().iter().map(|b| count(&b.stmts)).sum::<usize>()).sum()
+    }
+    if count(&stmts) > KEPT { Err(too_long()) } else { Ok(stmts) }
+}
+
+fn too_long() -> Interrupt {
+    Interrupt::Fail(Box::new(
+        Diagnostic::bare("E0314", "the sum over the values of enumerated sites takes too long a program")
+            .note(format!("what the terms read is written out for each place that reads it, which would be more than {KEPT} statements"))
+            .fix("use a one-shot strategy (`by reinforce`, `by mvd`) for some of the sites"),
     ))
 }
 

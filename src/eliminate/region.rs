@@ -2,7 +2,7 @@
 
 use super::engine::{Engine, Semiring};
 use super::fresh::Fresh;
-use super::pull::{Interrupt, Pulled, Task, apply_export, unsupported};
+use super::pull::{Interrupt, Pulled, Task, apply_export, of_bearable_size, unsupported};
 use super::variable::Variable;
 use super::{terms, tree};
 use crate::diagnostic::{Diagnostic, Label};
@@ -99,7 +99,7 @@ fn eliminate(
             }
         }
         if done.is_err() || held.len() == before {
-            break (done.map(|new| (new, results)), exports);
+            break (done.and_then(of_bearable_size).map(|new| (new, results)), exports);
         }
     };
     let (new, results) = match done {

@@ -147,7 +147,7 @@ impl Pull<'_> {
             let var = stmt.results()[position];
             return self.exported(var, &[], env);
         }
-        let mut map = Substitution::new();
+        let mut map = Substitution::default();
         let mut free: Vec<Var> = stmt.free_vars().into_iter().collect();
         free.sort();
         for v in free {

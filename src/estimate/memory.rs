@@ -124,7 +124,7 @@ impl Deriver<'_> {
             let indices: Vec<(Var, usize)> =
                 extents.iter().map(|&n| (self.program.new_var(Type::INT, None), n)).collect();
             let at: Vec<Atom> = indices.iter().map(|&(v, _)| v.into()).collect();
-            let mut map = Substitution::new();
+            let mut map = Substitution::default();
             let mut body = Vec::new();
             for (l, &a) in loops.iter().zip(&at) {
                 map.insert(l.index, a);

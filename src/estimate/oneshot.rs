@@ -103,7 +103,7 @@ impl Deriver<'_> {
     ) -> Result<(Option<Replaced>, Substitution), Diagnostic> {
         let Site { sample, form } = site;
         let mut new = form.stmts;
-        let mut known = Substitution::new();
+        let mut known = Substitution::default();
         let Some(primal) = form.calls.iter().position(|c| c.primal.is_some()) else { return Ok((None, known)) };
         let base = form.calls[primal].args.clone();
         let mut stopped = Vec::new();
@@ -386,7 +386,7 @@ impl Deriver<'_> {
                 self.read_whole(&mut body, array, &atoms, &shape)
             })
             .collect();
-        let mut map = Substitution::new();
+        let mut map = Substitution::default();
         let wanted: HashSet<Atom> = terms.iter().map(|t| t.0).collect();
         let copied: Vec<Stmt> = stmts[first..].to_vec();
         let mut rerun = Vec::new();

@@ -2,7 +2,7 @@
 //! substitution.
 
 use super::core::{Atom, Block, Collector, Program, Stmt, Var};
-use std::collections::{HashMap, HashSet};
+use crate::base::hash::{HashMap, HashSet};
 
 impl Stmt {
     /// Variables that the statement defines in its own region (not those inside its regions).
@@ -58,13 +58,13 @@ impl Stmt {
 
     /// Variables read by the statement (anywhere inside) that are not defined inside it.
     pub fn free_vars(&self) -> HashSet<Var> {
-        let mut free = HashSet::new();
+        let mut free = HashSet::default();
         self.each_atom(&mut |a| {
             if let Atom::Var(v) = a {
                 free.insert(v);
             }
         });
-        let mut defined = HashSet::new();
+        let mut defined = HashSet::default();
         self.each_inner_definition(&mut |v| {
             defined.insert(v);
         });

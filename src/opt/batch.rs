@@ -6,10 +6,10 @@
 //!
 //! Only where the product is large enough to be worth a matrix product, and what is collected not too large to keep.
 
+use crate::base::hash::HashSet;
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, Contract, For, Prim, Program, Scalar, Stmt, Type, Var};
 use crate::ir::walk::{Substitution, copy_stmts, subst};
-use std::collections::HashSet;
 
 /// Multiply-adds of all iterations from which it is worth it.
 const WORTH: usize = 64 * 1024;
@@ -86,7 +86,7 @@ fn plan(program: &Program, f: &For, at: usize, c: &Contract, outer: usize) -> Op
         return None;
     }
     let vector = vector.var()?;
-    let mut needed: HashSet<Var> = HashSet::from([vector]);
+    let mut needed: HashSet<Var> = HashSet::from_iter([vector]);
     let mut slice: Vec<Stmt> = Vec::new();
     for s in body.iter().rev() {
         if s.results().iter().any(|r| needed.contains(r)) {
@@ -137,7 +137,7 @@ fn cut(program: &mut Program, mut f: For, outer: usize, out: &mut Vec<Stmt>) -> 
         let views = b.stmts;
         let mut tail = f.body.stmts.split_off(at);
         tail.remove(0);
-        let mut map = Substitution::new();
+        let mut map = Substitution::default();
         map.insert(plan.vector, vector);
         map.insert(result, value);
         let tail = copy_stmts(program, &tail, &mut map);
@@ -158,7 +158,7 @@ fn cut(program: &mut Program, mut f: For, outer: usize, out: &mut Vec<Stmt>) -> 
 
 /// Emits the loop that collects the vectors and their product with the matrix; both arrays.
 fn product(program: &mut Program, plan: &Plan, out: &mut Vec<Stmt>) -> (Atom, Atom) {
-    let mut map = Substitution::new();
+    let mut map = Substitution::default();
     let mut indices: Vec<(Var, usize)> = Vec::new();
     for &(v, n) in &plan.indices {
         let new = program.new_var(Type::INT, None);

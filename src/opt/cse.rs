@@ -2,14 +2,14 @@
 //! for both. Draws with equal counters are equal (they are pure). Whole loops are compared up to the names of what
 //! they define.
 
+use crate::base::hash::HashMap;
 use crate::ir::core::{Atom, Block, Collector, For, Program, Stmt, Var};
 use crate::ir::walk::{Substitution, subst};
-use std::collections::HashMap;
 
 /// Merges equal statements.
 pub fn cse(mut program: Program) -> Program {
-    let mut map = Substitution::new();
-    let mut scopes: Vec<HashMap<String, Vec<Var>>> = vec![HashMap::new()];
+    let mut map = Substitution::default();
+    let mut scopes: Vec<HashMap<String, Vec<Var>>> = vec![HashMap::default()];
     let setup = std::mem::take(&mut program.setup);
     program.setup = region(setup, &mut map, &mut scopes);
     let step = std::mem::take(&mut program.step);
@@ -22,9 +22,9 @@ fn region(stmts: Vec<Stmt>, map: &mut Substitution, scopes: &mut Vec<HashMap<Str
     let mut out = Vec::with_capacity(stmts.len());
     for mut stmt in stmts {
         substitute(&mut stmt, map);
-        scopes.push(HashMap::new());
+        scopes.push(HashMap::default());
         for block in stmt.regions_mut() {
-            scopes.push(HashMap::new());
+            scopes.push(HashMap::default());
             let stmts = std::mem::take(&mut block.stmts);
             block.stmts = region(stmts, map, scopes);
             block.results.iter_mut().for_each(|a| *a = subst(map, *a));
@@ -120,7 +120,7 @@ pub(super) fn substitute_collectors(stmt: &mut Stmt, map: &Substitution) {
 
 /// Text that is equal for statements of equal meaning: results left out, inner definitions numbered in order.
 pub(super) fn key(stmt: &Stmt) -> String {
-    let mut k = Key { text: String::with_capacity(64), names: HashMap::new() };
+    let mut k = Key { text: String::with_capacity(64), names: HashMap::default() };
     k.stmt(stmt);
     k.text
 }

@@ -1,12 +1,12 @@
 //! Dead code: what no output, check or other live statement needs is dropped: statements, results of loops and
 //! branches, carried values that only feed themselves. Checks (and terms and samples) stay.
 
+use crate::base::hash::HashSet;
 use crate::ir::core::{Block, For, If, Loop, Program, Stmt, Var};
-use std::collections::HashSet;
 
 /// Drops dead code.
 pub fn dce(mut program: Program) -> Program {
-    let mut live: HashSet<Var> = HashSet::new();
+    let mut live: HashSet<Var> = HashSet::default();
     let step = std::mem::take(&mut program.step);
     program.step = block(step, &mut live);
     let setup = std::mem::take(&mut program.setup);
@@ -78,7 +78,7 @@ fn loop_(l: Loop, live: &mut HashSet<Var>) -> Loop {
     // Carried values that are needed: by a live result, by what is yielded, or by a needed carried value.
     let mut kept: Vec<bool> = l.results.iter().map(|r| live.contains(r)).collect();
     let (stmts, inner) = loop {
-        let mut inner: HashSet<Var> = HashSet::new();
+        let mut inner: HashSet<Var> = HashSet::default();
         for (k, a) in l.body.results.iter().enumerate() {
             if kept[k] {
                 inner.extend(a.var());

@@ -5,11 +5,11 @@
 //! before: `for k<K { b = …; e = contract(X, b); s = for i<N { … e[i] … } yield sum; … }`
 //! after:  `b = for k {…}; e = for k { contract(X, b[k]) }; s = for k { for i {…} }; for k { … }`
 
+use crate::base::hash::{HashMap, HashSet};
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, Contract, For, Program, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::copy_stmt;
-use std::collections::{HashMap, HashSet};
 
 /// An inner loop or product of at least so many iterations, and four times as many as there are around it, is worth a
 /// loop of its own; else the outer index is the better strip.
@@ -53,7 +53,7 @@ fn is_worth_it(program: &Program, f: &For) -> bool {
 fn cut(program: &mut Program, f: For) -> Vec<Stmt> {
     let outer: usize = f.indices.iter().map(|&(_, n)| n).product();
     // Pieces: each large statement alone; the others as early as what they read allows.
-    let mut level: HashMap<Var, usize> = HashMap::new();
+    let mut level: HashMap<Var, usize> = HashMap::default();
     let mut pieces: Vec<(bool, Vec<Stmt>)> = vec![(false, Vec::new())];
     for s in f.body.stmts {
         let after = s.free_vars().iter().filter_map(|v| level.get(v)).copied().max().unwrap_or(0);
@@ -87,7 +87,7 @@ fn cut(program: &mut Program, f: For) -> Vec<Stmt> {
         }
         home.push(needs.iter().filter_map(|a| level.get(&a.var()?)).copied().max().unwrap_or(0));
     }
-    let mut arrays: HashMap<Var, Var> = HashMap::new();
+    let mut arrays: HashMap<Var, Var> = HashMap::default();
     let mut out = Vec::new();
     for (n, (_, stmts)) in pieces.iter().enumerate() {
         let needed: HashSet<Var> =
@@ -131,7 +131,7 @@ fn cut(program: &mut Program, f: For) -> Vec<Stmt> {
         bring_in(program, &mut one, &arrays);
         // Fresh variables: the pieces must not share their indices.
         let names = one.results.clone();
-        let mut map = HashMap::new();
+        let mut map = HashMap::default();
         if let Stmt::For(mut fresh) = copy_stmt(program, &Stmt::For(one), &mut map) {
             fresh.results = names;
             out.push(Stmt::For(fresh));

@@ -1,8 +1,8 @@
 //! What changes from step to step: parameters, tuned parameters, states, draws, and all that depends on them. The rest
 //! depends on data and on loop indices alone and may leave the step.
 
+use crate::base::hash::HashSet;
 use crate::ir::core::{Block, Collector, Prim, Program, Role, Stmt, Var};
-use std::collections::HashSet;
 
 /// All variables of the program that depend on more than data and loop indices.
 pub fn dynamic_vars(program: &Program) -> HashSet<Var> {

@@ -4,9 +4,9 @@
 //! before: `a = for i<n { r = for j<m { e } yield collect e } yield collect r`
 //! after:  `a = for i<n, j<m { e } yield collect e`
 
+use crate::base::hash::HashSet;
 use crate::ir::core::{Block, Collector, For, Program, Stmt, Var};
 use crate::ir::op::Op;
-use std::collections::HashSet;
 
 /// Statements between the two heads that may be run once per inner iteration.
 const PREFIX: usize = 4;

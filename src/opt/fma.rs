@@ -1,12 +1,12 @@
 //! `a * b + c` with one rounding, where the product is used nowhere else. Changes rounding.
 
+use crate::base::hash::HashMap;
 use crate::ir::core::{Atom, Block, Program, Stmt, Var};
 use crate::ir::op::Op;
-use std::collections::HashMap;
 
 /// Contracts products into sums, in every region (product and sum in one region).
 pub fn fma(mut program: Program) -> Program {
-    let mut uses: HashMap<Var, usize> = HashMap::new();
+    let mut uses: HashMap<Var, usize> = HashMap::default();
     let mut count = |a: Atom| {
         if let Atom::Var(v) = a {
             *uses.entry(v).or_insert(0) += 1;
@@ -22,7 +22,7 @@ pub fn fma(mut program: Program) -> Program {
 }
 
 fn region(stmts: Vec<Stmt>, uses: &HashMap<Var, usize>) -> Vec<Stmt> {
-    let mut products: HashMap<Var, (Atom, Atom)> = HashMap::new();
+    let mut products: HashMap<Var, (Atom, Atom)> = HashMap::default();
     stmts
         .into_iter()
         .map(|mut s| {

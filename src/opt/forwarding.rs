@@ -3,9 +3,9 @@
 
 use super::algebra::Reduced;
 use super::simplify::{Definition, Simplify};
+use crate::base::hash::{HashMap, HashSet};
 use crate::ir::core::{Atom, Block, Collector, For, If, Prim, Scalar, Stmt, Var};
 use crate::ir::op::Op;
-use std::collections::{HashMap, HashSet};
 
 impl Simplify<'_> {
     /// `args` = array, indices.
@@ -128,7 +128,7 @@ impl Simplify<'_> {
             f.body.stmts.iter().flat_map(|s| s.results().into_iter().map(move |r| (r, s))).collect();
         // Statements that the value needs, last first.
         let mut needed: Vec<&Stmt> = Vec::new();
-        let mut seen: HashSet<Var> = HashSet::new();
+        let mut seen: HashSet<Var> = HashSet::default();
         let mut todo: Vec<Atom> = vec![value];
         while let Some(a) = todo.pop() {
             let Atom::Var(v) = a else { continue };

@@ -6,10 +6,10 @@
 //! before: `a = for i<n { .. } yield collect e; s = for j<n { x = a[j]; .. } yield sum t`
 //! after:  `a, s = for i<n { ..; .. } yield collect e, sum t`
 
+use crate::base::hash::HashSet;
 use crate::ir::core::{Atom, Block, Collector, For, Program, Stmt, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::Substitution;
-use std::collections::HashSet;
 
 /// Fuses in every region, innermost first.
 pub fn fuse(mut program: Program) -> Program {
@@ -167,7 +167,7 @@ fn merge(stmts: Vec<Stmt>, p: usize, c: usize) -> Vec<Stmt> {
 }
 
 fn join(a: For, b: For) -> For {
-    let mut map = Substitution::new();
+    let mut map = Substitution::default();
     for (&(x, _), &(y, _)) in a.indices.iter().zip(&b.indices) {
         map.insert(y, x.into());
     }

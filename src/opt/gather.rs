@@ -4,20 +4,15 @@
 //! before: `s, t = for i<n { … } yield sum a, sum b;  v = (s + w) - t`
 //! after:  `u = for i<n { …; c = a - b } yield sum c;  v = u + w`
 
-use super::split::{signed_sum, terms};
+use super::sums::{definitions, inner, is_sum, signed_sum, terms, uses};
+use crate::base::hash::HashMap;
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, Program, Stmt, Type, Var};
 use crate::ir::op::Op;
-use std::collections::{HashMap, HashSet};
 
 /// Gathers in every region of the step.
 pub fn gather(mut program: Program) -> Program {
-    let mut uses: HashMap<Var, usize> = HashMap::new();
-    program.step.each_atom(&mut |a| {
-        if let Atom::Var(v) = a {
-            *uses.entry(v).or_insert(0) += 1;
-        }
-    });
+    let mut uses = uses(&program.step);
     let step = std::mem::take(&mut program.step);
     let stmts = region(&mut program, step.stmts, &mut uses);
     program.step = Block { stmts, results: step.results };
@@ -36,33 +31,20 @@ fn region(program: &mut Program, stmts: Vec<Stmt>, uses: &mut HashMap<Var, usize
         })
         .collect();
     // Scalar sums of this region: which statement, which result.
-    let mut sums: HashMap<Var, (usize, usize)> = HashMap::new();
-    let mut definitions: HashMap<Var, (Op, Vec<Atom>)> = HashMap::new();
+    let mut sums: HashMap<Var, (usize, usize)> = HashMap::default();
     for (n, s) in stmts.iter().enumerate() {
-        match s {
-            Stmt::For(f) if f.strip.is_none() => {
-                for (k, c) in f.collectors.iter().enumerate() {
-                    let plain = *c == Collector::Sum { keep: Vec::new() };
-                    if plain && *program.ty(f.results[k]) == Type::REAL && uses.get(&f.results[k]) == Some(&1) {
-                        sums.insert(f.results[k], (n, k));
-                    }
-                }
+        let Stmt::For(f) = s else { continue };
+        for (k, &r) in f.results.iter().enumerate() {
+            if is_sum(f, k, program) && uses.get(&r) == Some(&1) {
+                sums.insert(r, (n, k));
             }
-            Stmt::Op { result, op: op @ (Op::Add | Op::Sub | Op::Neg), args } => {
-                definitions.insert(*result, (*op, args.clone()));
-            }
-            _ => {}
         }
     }
     if sums.len() < 2 {
         return stmts;
     }
-    // Inner nodes of trees: used once, by another addition.
-    let inner: HashSet<Var> = definitions
-        .values()
-        .flat_map(|(_, args)| args.iter().filter_map(|a| a.var()))
-        .filter(|v| uses.get(v) == Some(&1) && definitions.contains_key(v))
-        .collect();
+    let definitions = definitions(&stmts);
+    let inner = inner(&definitions, uses);
     let mut n = 0;
     while n < stmts.len() {
         let Stmt::Op { result, op: Op::Add | Op::Sub | Op::Neg, .. } = stmts[n] else {
@@ -73,8 +55,7 @@ fn region(program: &mut Program, stmts: Vec<Stmt>, uses: &mut HashMap<Var, usize
             n += 1;
             continue;
         }
-        let mut list = Vec::new();
-        terms(&definitions, uses, result.into(), true, &mut list, true);
+        let (list, _) = terms(&definitions, uses, result.into());
         // Sums by loop: sign, which result, its variable.
         type Members = Vec<(bool, usize, Var)>;
         let mut groups: Vec<(usize, Members)> = Vec::new();

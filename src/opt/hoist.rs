@@ -5,11 +5,12 @@
 //! costly values that depend on some of the loops around them only.
 
 use super::dynamic::dynamic_vars;
+use crate::base::hash::{HashMap, HashSet};
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, For, Prim, Program, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, copy_stmts};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 /// Cost from which a value is kept in an array.
 const COSTLY: usize = 4;
@@ -130,7 +131,7 @@ fn fixed_results(program: &mut Program, f: For, dynamic: &HashSet<Var>, global: 
         collectors: mine.iter().map(|&k| f.collectors[k].clone()).collect(),
         strip: None,
     };
-    let mut map = Substitution::new();
+    let mut map = Substitution::default();
     let outer = setup.results.clone();
     let copy = crate::ir::walk::copy_stmt(program, &Stmt::For(setup), &mut map);
     if let Stmt::For(mut copy) = copy {
@@ -168,21 +169,21 @@ struct Expand<'a> {
 
 impl<'a> Expand<'a> {
     fn new(program: &'a mut Program, global: &'a HashSet<Var>) -> Expand<'a> {
-        Expand { program, global, frames: Vec::new(), made: Vec::new(), strict: false, depends: HashMap::new() }
+        Expand { program, global, frames: Vec::new(), made: Vec::new(), strict: false, depends: HashMap::default() }
     }
 
     fn for_(&mut self, f: For) -> Option<For> {
         if f.results.is_empty() && !f.body.stmts.iter().any(checks) {
             return None;
         }
-        self.frames.push(Frame { indices: f.indices.clone(), fixed: Vec::new(), known: HashSet::new() });
+        self.frames.push(Frame { indices: f.indices.clone(), fixed: Vec::new(), known: HashSet::default() });
         let body = self.body(f.body, &f.collectors);
         self.frames.pop();
         Some(For { body, ..f })
     }
 
     fn loop_(&mut self, l: crate::ir::core::Loop) -> crate::ir::core::Loop {
-        self.frames.push(Frame { indices: vec![(l.index, l.extent)], fixed: Vec::new(), known: HashSet::new() });
+        self.frames.push(Frame { indices: vec![(l.index, l.extent)], fixed: Vec::new(), known: HashSet::default() });
         // Carried values are not functions of the index: they count as unknown.
         let body = self.body(l.body, &l.collectors);
         self.frames.pop();
@@ -201,10 +202,10 @@ impl<'a> Expand<'a> {
 
     fn body(&mut self, block: Block, collectors: &[Collector]) -> Block {
         let mut out: Vec<Stmt> = Vec::new();
-        let mut fixed: HashSet<Var> = HashSet::new();
+        let mut fixed: HashSet<Var> = HashSet::default();
         for stmt in block.stmts {
             let scalar_op = matches!(&stmt, Stmt::Op { result, .. } if self.program.ty(*result).is_scalar());
-            let none = HashSet::new();
+            let none = HashSet::default();
             let mut known = scalar_op;
             stmt.each_atom(&mut |a| known &= self.is_known(a, &none));
             if known {
@@ -256,7 +257,7 @@ impl<'a> Expand<'a> {
                 index.iter().for_each(|&a| note(a, &mut wanted));
             }
         }
-        let mut replaced: HashMap<Var, Stmt> = HashMap::new();
+        let mut replaced: HashMap<Var, Stmt> = HashMap::default();
         for v in wanted {
             if let Some(read) = self.materialise(v) {
                 replaced.insert(v, read);
@@ -286,7 +287,7 @@ impl<'a> Expand<'a> {
 
     /// An array in `setup` of the values that `v` takes, and the statement that reads it in place of `v`'s own.
     fn materialise(&mut self, v: Var) -> Option<Stmt> {
-        let mut live: HashSet<Var> = HashSet::from([v]);
+        let mut live: HashSet<Var> = HashSet::from_iter([v]);
         let mut needed: Vec<Stmt> = Vec::new();
         let mut cost = 0;
         for frame in self.frames.iter().rev() {
@@ -314,7 +315,7 @@ impl<'a> Expand<'a> {
         if self.strict && all < size.checked_mul(2)? {
             return None;
         }
-        let mut map = Substitution::new();
+        let mut map = Substitution::default();
         let mut fresh = Vec::new();
         for &(i, n) in &indices {
             let new = self.program.new_var(Type::INT, None);

@@ -1,8 +1,8 @@
 //! Invariant code motion: a statement of a loop's body that reads nothing made in the loop moves before the loop. Branches
 //! keep what is theirs (it may not run), and so do loops of no iterations.
 
+use crate::base::hash::HashSet;
 use crate::ir::core::{Block, Program, Stmt, Var};
-use std::collections::HashSet;
 
 /// Moves invariant statements out of `for` and `loop`, innermost first.
 pub fn invariant(mut program: Program) -> Program {

@@ -1,7 +1,7 @@
 //! Chooses how each contract is run, by sizes alone.
 
+use crate::base::hash::HashMap;
 use crate::ir::core::{Block, Contract, ContractKind, Program, Stmt};
-use std::collections::HashMap;
 
 /// A summed extent up to this is written in place.
 const INLINE: usize = 8;
@@ -44,7 +44,7 @@ fn region(program: &Program, stmts: Vec<Stmt>) -> Vec<Stmt> {
 
 /// The kind of one contract.
 pub fn kind(program: &Program, c: &Contract) -> ContractKind {
-    let mut extents: HashMap<u8, usize> = HashMap::new();
+    let mut extents: HashMap<u8, usize> = HashMap::default();
     for (atom, labels) in [(c.a, &c.a_labels), (c.b, &c.b_labels)] {
         for (&l, n) in labels.iter().zip(program.atom_type(atom).shape) {
             extents.insert(l, n);

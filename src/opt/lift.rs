@@ -4,10 +4,10 @@
 //! before: `for i<n { r = for j<d { X[i,j] } yield collect; e = contract{j,j->}(r, b); … }`
 //! after:  `E = contract{ij,j->i}(X, b); for i<n { e = E[i]; … }`
 
+use crate::base::hash::{HashMap, HashSet};
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, Contract, For, Program, Scalar, Stmt, Type, Var};
 use crate::ir::op::Op;
-use std::collections::{HashMap, HashSet};
 
 /// Lifts contracts out of loops, innermost first.
 pub fn lift(mut program: Program) -> Program {
@@ -56,7 +56,7 @@ fn lift_from(program: &mut Program, f: For, out: &mut Vec<Stmt>) -> For {
     if contracts.is_empty() || f.strip.is_some() || f.indices.iter().any(|&(_, n)| n == 0) {
         return f;
     }
-    let mut replaced: HashMap<Var, Vec<Stmt>> = HashMap::new();
+    let mut replaced: HashMap<Var, Vec<Stmt>> = HashMap::default();
     for c in contracts {
         let largest = c.a_labels.iter().chain(&c.b_labels).chain(&c.out).copied().max().unwrap_or(b'a');
         let fresh: Option<Vec<u8>> =

@@ -6,10 +6,11 @@
 //! before: `s, t = for j<n { … } yield sum a, sum b; u = s + c; v = t + u`
 //! after:  `w = for j<n { …; e = a + b } yield sum e; v = w + c`
 
+use super::sums::{Term, definitions, inner, is_sum, signed_sum, terms, uses};
+use crate::base::hash::{HashMap, HashSet};
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, For, Program, Stmt, Type, Var};
 use crate::ir::op::Op;
-use std::collections::{HashMap, HashSet};
 
 /// Merges sums in the step, outermost loops first.
 pub fn merge(mut program: Program) -> Program {
@@ -22,19 +23,6 @@ pub fn merge(mut program: Program) -> Program {
     program
 }
 
-fn uses(block: &Block) -> HashMap<Var, usize> {
-    let mut uses = HashMap::new();
-    block.each_atom(&mut |a| {
-        if let Atom::Var(v) = a {
-            *uses.entry(v).or_insert(0) += 1;
-        }
-    });
-    uses
-}
-
-/// A signed term of a sum.
-type Term = (bool, Atom);
-
 struct Merge<'p> {
     program: &'p mut Program,
     /// In the whole step.
@@ -46,29 +34,15 @@ struct Merge<'p> {
 impl Merge<'_> {
     fn region(&mut self, stmts: Vec<Stmt>) -> Vec<Stmt> {
         let mut stmts = self.products(stmts);
-        let definitions: HashMap<Var, (Op, Vec<Atom>)> = stmts
-            .iter()
-            .filter_map(|s| match s {
-                Stmt::Op { result, op: op @ (Op::Add | Op::Sub | Op::Neg), args } => {
-                    Some((*result, (*op, args.clone())))
-                }
-                _ => None,
-            })
-            .collect();
-        // Terms of a larger sum are not sums of their own.
-        let inner: HashSet<Var> = definitions
-            .values()
-            .flat_map(|(_, args)| args.iter().filter_map(|a| a.var()))
-            .filter(|v| self.uses.get(v) == Some(&1))
-            .collect();
+        let definitions = definitions(&stmts);
+        let inner = inner(&definitions, &self.uses);
         let mut at = 0;
         while at < stmts.len() {
             if let [root] = stmts[at].results()[..]
                 && definitions.contains_key(&root)
                 && !inner.contains(&root)
             {
-                let (mut terms, mut parts) = (Vec::new(), HashSet::new());
-                self.terms(&definitions, (true, root), &mut terms, &mut parts);
+                let (terms, parts) = terms(&definitions, &self.uses, root.into());
                 if let Some(new) = self.sum(&mut stmts[..at], root, terms) {
                     stmts.splice(at..=at, new);
                     // The partial sums are gone, and with them what read the loops' old results.
@@ -113,27 +87,6 @@ impl Merge<'_> {
             out.extend(after);
         }
         out
-    }
-
-    /// Terms of the sum `term.1`, and the partial sums on the way.
-    fn terms(
-        &self,
-        definitions: &HashMap<Var, (Op, Vec<Atom>)>,
-        (sign, var): (bool, Var),
-        out: &mut Vec<Term>,
-        parts: &mut HashSet<Var>,
-    ) {
-        let Some((op, args)) = definitions.get(&var) else { return };
-        for (k, &arg) in args.iter().enumerate() {
-            let sign = if *op == Op::Neg || (*op == Op::Sub && k == 1) { !sign } else { sign };
-            match arg {
-                Atom::Var(v) if definitions.contains_key(&v) && self.uses.get(&v) == Some(&1) => {
-                    parts.insert(v);
-                    self.terms(definitions, (sign, v), out, parts);
-                }
-                other => out.push((sign, other)),
-            }
-        }
     }
 
     /// The statements that define `root` anew, if that is less work.
@@ -238,29 +191,8 @@ impl Merge<'_> {
     }
 }
 
-/// Result `k` is the sum of a real scalar over all indices, in no order fixed yet.
-fn is_sum(f: &For, k: usize, program: &Program) -> bool {
-    f.strip.is_none()
-        && matches!(&f.collectors[k], Collector::Sum { keep } if keep.is_empty())
-        && program.atom_type(f.body.results[k]) == Type::REAL
-}
-
 fn remove(f: &mut For, k: usize) {
     f.results.remove(k);
     f.collectors.remove(k);
     f.body.results.remove(k);
-}
-
-fn signed_sum(b: &mut Builder<'_>, terms: &[Term]) -> Atom {
-    let mut acc: Option<Atom> = None;
-    // What is added first, so that only a sum of nothing but subtractions is negated.
-    for &(sign, a) in terms.iter().filter(|t| t.0).chain(terms.iter().filter(|t| !t.0)) {
-        acc = Some(match (acc, sign) {
-            (None, true) => a,
-            (None, false) => b.op(Op::Neg, &[a]),
-            (Some(x), true) => b.op(Op::Add, &[x, a]),
-            (Some(x), false) => b.op(Op::Sub, &[x, a]),
-        });
-    }
-    acc.unwrap_or(Atom::Real(0.0))
 }

@@ -25,6 +25,7 @@ pub mod reuse;
 pub mod share;
 pub mod split;
 pub mod strip;
+mod sums;
 pub mod unroll;
 
 use crate::ir::core::Program;

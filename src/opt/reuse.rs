@@ -6,10 +6,10 @@
 //! after:  `s, E = for i<n { e = exp(l[i]); … } yield sum …, collect e;  g = for i<n { s*E[i] } yield collect`
 
 use super::cse::key;
+use crate::base::hash::HashMap;
 use crate::ir::core::{Atom, Block, Collector, For, Program, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::Substitution;
-use std::collections::HashMap;
 
 /// Shares in every region.
 pub fn reuse(mut program: Program) -> Program {
@@ -57,7 +57,7 @@ fn share(program: &mut Program, producer: &mut For, consumer: &mut For) {
     if !same || !consumer.body.stmts.iter().any(is_costly) {
         return;
     }
-    let mut known: HashMap<String, Var> = HashMap::new();
+    let mut known: HashMap<String, Var> = HashMap::default();
     for s in &producer.body.stmts {
         if s.regions().is_empty()
             && let [r] = s.results()[..]
@@ -66,7 +66,7 @@ fn share(program: &mut Program, producer: &mut For, consumer: &mut For) {
         }
     }
     // The consumer's variables by what the producer calls them.
-    let mut equal: Substitution = HashMap::new();
+    let mut equal: Substitution = HashMap::default();
     for (&(a, _), &(b, _)) in producer.indices.iter().zip(&consumer.indices) {
         equal.insert(b, a.into());
     }

@@ -1,10 +1,10 @@
 //! `softplus` and `sigmoid` of one operand share one exponential: with u = exp(-|a|), softplus a = max(a, 0) + log1p u and
 //! sigmoid a = (a >= 0 ? 1 : u) / (1 + u). Changes rounding. Where only one of them is wanted it stays one kernel.
 
+use crate::base::hash::HashMap;
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Program, Stmt};
 use crate::ir::op::Op;
-use std::collections::HashMap;
 
 /// Rewrites pairs that stand in one region.
 pub fn share(mut program: Program) -> Program {
@@ -17,7 +17,7 @@ pub fn share(mut program: Program) -> Program {
 }
 
 fn region(program: &mut Program, stmts: Vec<Stmt>) -> Vec<Stmt> {
-    let mut seen: HashMap<Atom, [bool; 2]> = HashMap::new();
+    let mut seen: HashMap<Atom, [bool; 2]> = HashMap::default();
     for s in &stmts {
         if let Stmt::Op { op, args, .. } = s {
             match op {
@@ -27,7 +27,7 @@ fn region(program: &mut Program, stmts: Vec<Stmt>) -> Vec<Stmt> {
             }
         }
     }
-    let mut shared: HashMap<Atom, Atom> = HashMap::new();
+    let mut shared: HashMap<Atom, Atom> = HashMap::default();
     let mut out = Vec::with_capacity(stmts.len());
     for mut s in stmts {
         for block in s.regions_mut() {

@@ -6,10 +6,10 @@
 
 use super::algebra::Reduced;
 use super::dynamic::dynamic_vars;
+use crate::base::hash::{HashMap, HashSet};
 use crate::ir::core::{Atom, Block, Collector, Contract, Draw, For, If, Loop, Prim, Program, Stmt, Type, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, subst};
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// How a variable was defined.
@@ -42,11 +42,11 @@ pub fn simplify(mut program: Program, after_ad: bool) -> Program {
     let step = std::mem::take(&mut program.step);
     let mut s = Simplify {
         program: &mut program,
-        map: Substitution::new(),
-        definitions: HashMap::new(),
-        ranges: HashMap::new(),
+        map: Substitution::default(),
+        definitions: HashMap::default(),
+        ranges: HashMap::default(),
         dynamic,
-        depths: HashMap::new(),
+        depths: HashMap::default(),
         depth: 0,
         after_ad,
     };

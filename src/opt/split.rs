@@ -4,21 +4,17 @@
 //! after:  `s1 = for j<n {…} yield sum a[j]*x; s2 = for j<n {…} yield sum c[j]; s = s1 + s2`
 
 use super::dynamic::dynamic_vars;
+use super::sums::{definitions, signed_sum, terms, uses};
+use crate::base::hash::{HashMap, HashSet};
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, For, Program, Stmt, Var};
 use crate::ir::op::Op;
 use crate::ir::walk::copy_stmt;
-use std::collections::{HashMap, HashSet};
 
 /// Splits sums in every region of the step.
 pub fn split(mut program: Program) -> Program {
     let mut dynamic = dynamic_vars(&program);
-    let mut uses: HashMap<Var, usize> = HashMap::new();
-    program.step.each_atom(&mut |a| {
-        if let Atom::Var(v) = a {
-            *uses.entry(v).or_insert(0) += 1;
-        }
-    });
+    let uses = uses(&program.step);
     let step = std::mem::take(&mut program.step);
     let stmts = region(&mut program, step.stmts, &mut dynamic, &uses);
     program.step = Block { stmts, results: step.results };
@@ -45,46 +41,6 @@ fn region(
     out
 }
 
-/// Terms of a tree of sums: (sign, atom).
-pub(super) fn terms(
-    definitions: &HashMap<Var, (Op, Vec<Atom>)>,
-    uses: &HashMap<Var, usize>,
-    atom: Atom,
-    sign: bool,
-    out: &mut Vec<(bool, Atom)>,
-    top: bool,
-) {
-    let inner = atom.var().and_then(|v| Some((uses.get(&v).copied().unwrap_or(0), definitions.get(&v)?)));
-    match inner {
-        Some((n, (op, args))) if top || n == 1 => match op {
-            Op::Add => {
-                terms(definitions, uses, args[0], sign, out, false);
-                terms(definitions, uses, args[1], sign, out, false);
-            }
-            Op::Sub => {
-                terms(definitions, uses, args[0], sign, out, false);
-                terms(definitions, uses, args[1], !sign, out, false);
-            }
-            Op::Neg => terms(definitions, uses, args[0], !sign, out, false),
-            _ => out.push((sign, atom)),
-        },
-        _ => out.push((sign, atom)),
-    }
-}
-
-pub(super) fn signed_sum(b: &mut Builder<'_>, terms: &[(bool, Atom)]) -> Atom {
-    let mut acc: Option<Atom> = None;
-    for &(sign, a) in terms {
-        acc = Some(match (acc, sign) {
-            (None, true) => a,
-            (None, false) => b.op(Op::Neg, &[a]),
-            (Some(x), true) => b.op(Op::Add, &[x, a]),
-            (Some(x), false) => b.op(Op::Sub, &[x, a]),
-        });
-    }
-    acc.unwrap_or(Atom::Real(0.0))
-}
-
 fn for_(
     program: &mut Program,
     mut f: For,
@@ -92,12 +48,7 @@ fn for_(
     uses: &HashMap<Var, usize>,
     out: &mut Vec<Stmt>,
 ) {
-    let definitions: HashMap<Var, (Op, Vec<Atom>)> = f
-        .body
-        .stmts
-        .iter()
-        .filter_map(|s| if let Stmt::Op { result, op, args } = s { Some((*result, (*op, args.clone()))) } else { None })
-        .collect();
+    let definitions = definitions(&f.body.stmts);
     let is_static = |dynamic: &HashSet<Var>, a: Atom| a.var().is_none_or(|v| !dynamic.contains(&v));
     let mut after = Vec::new();
     let mut ahead = Vec::new();
@@ -107,8 +58,7 @@ fn for_(
         if is_static(dynamic, value) || program.atom_type(value) != crate::ir::core::Type::REAL {
             continue;
         }
-        let mut list = Vec::new();
-        terms(&definitions, uses, value, true, &mut list, true);
+        let (list, _) = terms(&definitions, uses, value);
         let (fixed, moving): (Vec<_>, Vec<_>) = list.into_iter().partition(|&(_, a)| is_static(dynamic, a));
         if fixed.is_empty() || moving.is_empty() {
             continue;
@@ -145,7 +95,7 @@ fn for_(
                 collectors: vec![Collector::Sum { keep: keep.clone() }],
                 strip: None,
             };
-            let mut map = HashMap::new();
+            let mut map = HashMap::default();
             let copy = copy_stmt(program, &Stmt::For(one), &mut map);
             let copied = map.get(&result).copied().unwrap_or(Atom::Var(result));
             ahead.push(trim(copy));

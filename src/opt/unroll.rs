@@ -1,11 +1,11 @@
 //! Small loops inside others are written out, so that what is indexed by them becomes scalars. At the
 //! top level only loops of one or two iterations are: a longer one is better as a strip.
 
+use crate::base::hash::HashMap;
 use crate::ir::builder::Builder;
 use crate::ir::core::{Atom, Block, Collector, For, Prim, Program, Scalar, Stmt, Type};
 use crate::ir::op::Op;
 use crate::ir::walk::{Substitution, copy_block, subst};
-use std::collections::HashMap;
 
 /// Iterations that are always written out inside a loop.
 const SMALL: usize = 4;
@@ -21,7 +21,7 @@ const TOP: usize = 2;
 /// Writes out small `for`s.
 pub fn unroll(mut program: Program) -> Program {
     let step = std::mem::take(&mut program.step);
-    let mut map = Substitution::new();
+    let mut map = Substitution::default();
     let stmts = region(&mut program, step.stmts, false, &mut map);
     let results = step.results.iter().map(|&a| subst(&map, a)).collect();
     program.step = Block { stmts, results };
@@ -88,7 +88,7 @@ fn write_out(b: &mut Builder<'_>, f: &For) -> Vec<Atom> {
             at[k] = rest % n;
             rest /= n;
         }
-        let mut map: Substitution = HashMap::new();
+        let mut map: Substitution = HashMap::default();
         for (&(v, _), &i) in f.indices.iter().zip(&at) {
             map.insert(v, Atom::Int(i64::try_from(i).unwrap_or(i64::MAX)));
         }

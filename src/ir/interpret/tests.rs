@@ -249,7 +249,7 @@ fn a_copy_with_fresh_variables_means_the_same() {
     for seed in 0..300 {
         let case = case(seed, Options { all_roles: true, ..Options::default() });
         let mut copy = case.program.clone();
-        let mut map = Substitution::new();
+        let mut map = Substitution::default();
         copy.setup = copy_stmts(&mut copy, &case.program.setup, &mut map);
         copy.step = copy_block(&mut copy, &case.program.step, &mut map);
         let step = |p: Program| {

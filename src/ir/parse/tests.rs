@@ -10,7 +10,7 @@ use crate::ir::walk::{Substitution, copy_block, copy_stmts};
 /// The program with its variables renamed to fresh ones in the order of their definitions.
 fn canonical(program: &Program) -> Program {
     let mut out = program.clone();
-    let mut map = Substitution::new();
+    let mut map = Substitution::default();
     for n in 0..out.inputs.len() {
         let old = out.inputs[n].var;
         let info = out.vars[old.0 as usize].clone();
