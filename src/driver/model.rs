@@ -219,7 +219,7 @@ impl Model {
                 .fix("name parameters that it reads in `over`"),
             ]));
         }
-        let other = blocks.iter().find(|b| b.trained && b.role == ParamRole::Free);
+        let other = blocks.iter().find(|b| b.role == ParamRole::Free);
         if let (Some(guide), Some(other)) = (guide.filter(|g| g.at_mode), other) {
             let message = format!("`{}` is a parameter, and with a guide at the mode nothing is trained", other.name);
             return Err(session.refuse(vec![

@@ -402,10 +402,9 @@ fn begun(trainer: &mut Trainer<'_>) -> Result<Begun, Stopped> {
 fn standing(trainer: &mut Trainer<'_>, blocks: &[ParamBlock], mut params: Vec<f64>) -> Result<Begun, Stopped> {
     let seed = trainer.config.seed;
     let (bound, observer) = trainer.parts(0);
-    let (Some((location, scale)), Some(start)) = (whiten::gaussian_blocks(blocks), path::mode(bound, seed, observer))
-    else {
-        return Err(Stopped::NoMode);
-    };
+    let gaussian = whiten::gaussian_blocks(blocks).filter(|(location, _)| location.len == bound.latent_len());
+    let Some((location, scale)) = gaussian else { return Err(Stopped::NoMode) };
+    let Some(start) = path::mode(bound, seed, observer) else { return Err(Stopped::NoMode) };
     start.write(location, scale, &mut params);
     let method = vec![start.description, "no training: the guide is the curvature at the mode".to_string()];
     let coordinates = Coordinates::new(blocks, &params, Some(&start.factor), None);

@@ -122,6 +122,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             Ok(check(&outcome).map_err(|why| format!("{why}\n{:?}", outcome.method))?)
         }));
     }
+    for over in ["", " over params(q)"] {
+        let name = format!("fit::guide::laplace beside a parameter is refused{over}");
+        trials.push(Trial::test(name, move || Ok(beside_a_parameter(over)?)));
+    }
     for subject in examples() {
         if !ROWS.iter().any(|row| subject.name.ends_with(&format!("{}.ppl", row.name))) {
             trials.push(Trial::test(format!("fit::{}", subject.name), move || Ok(example(&subject)?)));
@@ -374,6 +378,18 @@ const GUIDES: [(&str, &str, Check); 5] = [
         |o| within(o, 0.5f64.ln(), 0.02),
     ),
 ];
+
+/// Nothing is trained with a guide at the mode, so there may be nothing to train.
+fn beside_a_parameter(over: &str) -> Result<(), String> {
+    let text = format!(
+        "param a: real = 0\nmodel m() {{ x ~ normal(a, 1); observe 2 ~ normal(x, 1) }}\nguide q = laplace(m())\nfit elbo(m(), q){over}"
+    );
+    match fitted("guide.ppl", &text, None, 1) {
+        Err(why) if why.contains("E0522") && why.contains("`a` is a parameter") => Ok(()),
+        Err(why) => Err(why),
+        Ok(outcome) => Err(format!("fitted: {:?}", outcome.method)),
+    }
+}
 
 /// A quantity of this mean and standard deviation.
 fn near(outcome: &Outcome, name: &str, mean: f64, sd: f64) -> Result<(), String> {
