@@ -397,12 +397,17 @@ impl<'a> Engine<'a> {
             .fix(
                 "use a one-shot strategy (`by reinforce`) for some of them, or write the term as a sum of smaller ones",
             );
-        let mut named: Vec<usize> = elements.iter().map(|e| e.site).collect();
-        named.sort_unstable();
-        named.dedup();
-        for (k, &s) in named.iter().take(6).enumerate() {
-            let variable = &self.variables[s];
-            let times = elements.iter().filter(|e| e.site == s).count();
+        // One statement may be several variables: a loop's first iterations are written out.
+        let mut named: Vec<(&Variable, usize)> = Vec::new();
+        for element in elements {
+            let variable = &self.variables[element.site];
+            match named.iter_mut().find(|(v, _)| v.span == variable.span && v.support() == variable.support()) {
+                Some((_, times)) => *times += 1,
+                None => named.push((variable, 1)),
+            }
+        }
+        named.sort_by_key(|(v, _)| v.span.start);
+        for (k, (variable, times)) in named.into_iter().take(6).enumerate() {
             let text = match times {
                 1 => format!("`{}` has {} values", variable.address, variable.support()),
                 n => format!("{n} elements of `{}`, each of {} values", variable.address, variable.support()),

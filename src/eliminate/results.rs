@@ -8,7 +8,7 @@ use super::plate::Place;
 use super::pull::{Element, Pulled, Task, fail};
 use super::step::{Body, Local};
 use crate::ir::builder::Builder;
-use crate::ir::core::{Atom, Block, Collector, For, Stmt};
+use crate::ir::core::{Atom, Collector, Stmt};
 use crate::ir::op::Op;
 use std::rc::Rc;
 
@@ -76,10 +76,9 @@ impl Engine<'_> {
         let stmts = std::mem::take(&mut b.stmts);
         stmts.into_iter().for_each(|s| self.pull.push(s));
         let shape = self.shapes[element.site].clone();
-        let scope = self.pull.scopes.pop().unwrap_or_default();
         let indices = std::mem::take(&mut place.indices);
         if indices.is_empty() {
-            scope.stmts.into_iter().for_each(|s| self.pull.push(s));
+            let value = self.close(indices, value, Collector::Collect);
             return Ok(Some(self.placed(value, n, &element.at, &shape)));
         }
         let collector = if shape.is_empty() {
@@ -87,17 +86,7 @@ impl Engine<'_> {
         } else {
             Collector::SumAt { index: element.at, shape }
         };
-        let extents: Vec<usize> = indices.iter().map(|i| i.1).collect();
-        let ty = collector.result_type(&extents, &self.pull.program.atom_type(value));
-        let result = self.pull.program.new_var(ty, None);
-        self.pull.push(Stmt::For(For {
-            results: vec![result],
-            indices,
-            body: Block { stmts: scope.stmts, results: vec![value] },
-            collectors: vec![collector],
-            strip: None,
-        }));
-        Ok(Some(result.into()))
+        Ok(Some(self.close(indices, value, collector)))
     }
 
     /// An array over positions at one place of an array over loops, zero elsewhere.
