@@ -6,6 +6,7 @@ use super::fault::{self, Step};
 use super::model::{self, Model, names_of};
 use super::session::Session;
 use crate::diagnostic::Diagnostic;
+use crate::inference::bound::Bound;
 use crate::inference::fit::{Config, Failure, Line, Observer, Outcome, Stopped, fit};
 use crate::inference::optimise::Choice;
 use crate::inference::saved::Saved;
@@ -112,7 +113,7 @@ pub fn run(session: &Session<'_>, options: &FitOptions, observer: &mut dyn Obser
     if let Some(draws) = options.draws {
         (config.draws, config.fewer) = (draws, false);
     }
-    if models.len() > 1 && models.iter().any(|m| crate::inference::bound::Bound::at_mode(m)) {
+    if models.len() > 1 && models.iter().any(Bound::at_mode) {
         return Err(session.refuse(vec![
             Diagnostic::error(
                 "E0520",

@@ -94,7 +94,9 @@ impl Deriver<'_> {
         for named in error.primary.iter().chain(&error.secondary) {
             let here: Vec<u32> =
                 entries.iter().copied().filter(|&e| self.sites.describe(e).span == named.span).collect();
-            if here.into_iter().fold(false, |any, e| self.sites.instead(e) || any) {
+            // Every sample of the statement gets it.
+            let changed = here.into_iter().filter(|&e| self.sites.instead(e)).count();
+            if changed > 0 {
                 return true;
             }
         }

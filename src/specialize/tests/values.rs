@@ -183,6 +183,6 @@ fn refusals_are_diagnostics() {
     let code = |program: &str, text: &str| try_value(program, text, &[], &[]).unwrap_err()[0].code;
     assert_eq!(code("", "[1, 2] + [1, 2, 3]"), "E0390");
     assert_eq!(code("", "[1, 2][5]"), "E0390");
-    assert_eq!(code("", "normal(0, -1)"), "E0308");
+    assert_eq!(code("", "normal(0, -1)"), "E0213");
     assert_eq!(code("model m() { x ~ normal(0, 1) }", "log_density(m(), { y: 1 })"), "E0401");
 }
