@@ -10,7 +10,7 @@ use super::psis;
 use super::saved::Saved;
 use super::stop;
 use super::summary::{Draws, Estimate, QuantitySummary};
-use super::train::Training;
+use super::train::{MANY, Training};
 use super::trainer::{self, Trainer};
 use super::verdict::{self, Ending, FitStatus, Verdict};
 use super::whiten::{self, Coordinates};
@@ -386,7 +386,10 @@ fn begun(trainer: &mut Trainer<'_>) -> Result<Begun, Stopped> {
     if polished && whitened && trainer.param_len() >= LOOKED_AT {
         let loss = training.look(trainer);
         let tolerance = stop::tolerance(trainer.param_len()).min(MOST_LOSS);
-        if loss.mean < tolerance.max(2.0 * loss.mcse) && loss.mcse < MOST_LOSS {
+        let near = loss.mean < tolerance.max(2.0 * loss.mcse) && loss.mcse < MOST_LOSS;
+        if near && trainer.param_len() <= MANY && loss.mean > LEAST_LOSS.max(2.0 * loss.mcse) {
+            training.begin_near();
+        } else if near {
             method.push(format!(
                 "no training: by the objective's own gradient the start is {:.3} ± {:.3} from the optimum",
                 loss.mean.max(0.0),
@@ -416,6 +419,8 @@ fn standing(trainer: &mut Trainer<'_>, blocks: &[ParamBlock], mut params: Vec<f6
 /// Parameters from which on a start is looked at before it is trained, and the loss that it may have.
 const LOOKED_AT: usize = 300;
 const MOST_LOSS: f64 = 0.03;
+/// A loss that is surely more is trained away, where that is not too dear.
+const LEAST_LOSS: f64 = 0.002;
 
 /// The run that was kept, at the step where it stood.
 fn resumed(trainer: &mut Trainer<'_>, saved: &Saved, header: &str) -> Option<Begun> {

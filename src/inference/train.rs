@@ -31,6 +31,13 @@ const LOOKS: usize = 8;
 const FIRST_STREAMS: usize = 6;
 const LOOK_STREAMS: usize = 48;
 const LOOK_ERROR: f64 = 0.01;
+/// Parameters up to which a start is looked at more closely: in a long valley the loss that one step can see is small.
+pub(crate) const MANY: usize = 20_000;
+const CLOSE_LOOK_ERROR: f64 = 0.001;
+/// A start that looked like the optimum is left only for a gain of so much, measured on so many streams: else training has
+/// but added its noise.
+const WORTH: f64 = 0.05;
+const WORTH_STREAMS: usize = 1000;
 /// Epochs after which a search may be repeated.
 const SEARCHED_EPOCHS: usize = 9;
 
@@ -64,6 +71,8 @@ pub(crate) struct Training {
     bad_in_a_row: usize,
     noise_before: f64,
     settled: bool,
+    /// A start that was near the optimum, as far as a look could tell; else empty.
+    near: Vec<f64>,
     /// `(steps, objective)` at the ends of epochs.
     pub(crate) trace: Vec<(usize, f64)>,
 }
@@ -98,6 +107,7 @@ impl Training {
             bad_in_a_row: 0,
             noise_before: f64::INFINITY,
             settled: false,
+            near: Vec::new(),
             trace: Vec::new(),
         }
     }
@@ -130,11 +140,17 @@ impl Training {
                 }
             }
             let loss = Estimate::of(&products);
-            if loss.mcse < LOOK_ERROR || streams >= LOOK_STREAMS || trainer.cancelled {
+            let enough = if len > MANY { LOOK_ERROR } else { CLOSE_LOOK_ERROR };
+            if loss.mcse < enough || streams >= LOOK_STREAMS || trainer.cancelled {
                 return loss;
             }
             more = streams;
         }
+    }
+
+    /// The start is near the optimum, but maybe in a valley: it is left only for a gain.
+    pub(crate) fn begin_near(&mut self) {
+        self.near = self.centre.clone();
     }
 
     /// The start is where training would end.
@@ -158,6 +174,7 @@ impl Training {
         into.real(self.damping);
         into.real(self.noise_before);
         into.count(usize::from(self.settled));
+        into.reals(&self.near);
         into.count(self.trace.len());
         for (step, value) in &self.trace {
             into.count(*step);
@@ -189,11 +206,13 @@ impl Training {
         self.damping = from.real()?;
         self.noise_before = from.real()?;
         self.settled = from.count()? == 1;
+        self.near = from.reals()?;
         self.trace.clear();
         for _ in 0..from.count()? {
             self.trace.push((from.count()?, from.real()?));
         }
-        (self.repeats > 0).then_some(())
+        let whole = self.near.is_empty() || self.near.len() == self.centre.len();
+        (self.repeats > 0 && whole).then_some(())
     }
 
     /// Goes on until the stopping rule holds, the limit of steps comes, or the observer cancels. After an epoch that still
@@ -370,6 +389,15 @@ impl Training {
 
     /// The parameters to report: those of the last average that did not lose against the one before.
     pub(crate) fn reached(&mut self, trainer: &mut Trainer<'_>, ending: Ending) -> Vec<f64> {
+        let params = self.trained(trainer, ending);
+        if self.near.is_empty() || ending != Ending::Settled {
+            return params;
+        }
+        let gain = trainer.gain(0, &self.near, &params, WORTH_STREAMS).0;
+        if gain.mean > WORTH.max(2.0 * gain.mcse) { params } else { self.near.clone() }
+    }
+
+    fn trained(&mut self, trainer: &mut Trainer<'_>, ending: Ending) -> Vec<f64> {
         if ending == Ending::Settled || self.t == 0 {
             return self.centre.clone();
         }
